@@ -1,0 +1,34 @@
+# make demo    install, then run the demo           make test    install, then check and test
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check bench clean
+
+demo: .venv/.demo
+	.venv/bin/pwrank demo
+
+test: .venv/.test check
+	.venv/bin/python -m pytest
+
+check: .venv/.test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: .venv/.test
+	.venv/bin/python tests/benchmarks/bench_embed.py
+
+# The stamps make a second `make` install nothing. constraints.txt pins what was tested: an
+# unconstrained torch pulls gigabytes of CUDA libraries on machines that have no GPU.
+.venv/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/.test: .venv/.demo
+	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+clean:
+	rm -rf .venv pwrank-demo

@@ -1,0 +1,114 @@
+"""The command `pwrank`: parses, runs one command, turns errors into exit codes.
+
+Exit codes: 0 done, 1 unexpected, 2 usage, configuration or input, 3 a gate refused, 4 another run
+holds this date. Heavy libraries are imported by the commands that need them, when they run.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from flows.environment import prepare_environment
+
+COMMANDS = {
+    "demo": "the whole nightly run on a generated shop, then what came of it",
+    "init": "write a configuration file to start from",
+    "check": "look at the configuration and the data without running anything",
+    "run": "the nightly run: ingest, embed, train if due, score, publish",
+    "backfill": "the nightly run for a range of past dates",
+    "train": "train a ranker now",
+    "score": "score pairs of users and items that you bring",
+    "evaluate": "judge published rankings by interactions that came later",
+    "show": "a user's history, list and reasons",
+    "status": "published dates and their figures",
+    "rollback": "make an earlier published date current",
+    "report": "where the page of a date is",
+    "doctor": "is this machine fit to run it",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command's own arguments."""
+    parser = argparse.ArgumentParser(
+        prog="pwrank",
+        description="Ranks a catalogue for every user, every night, and publishes Parquet.",
+        epilog="`pwrank COMMAND --help` explains a command. Start with `pwrank demo`.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        module = _module(name)
+        sub = subparsers.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {module.__doc__}"
+        )
+        module.add_arguments(sub)
+        sub.add_argument("--json", action="store_true", help="print the answer as JSON")
+        sub.add_argument("--debug", action="store_true", help="show tracebacks and Prefect's log")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        from pwrank.run import code_version
+
+        print(f"pwrank {code_version()}")
+        return 0
+    if options.command is None:
+        parser.print_help()
+        return 2
+    if options.debug:
+        os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
+    prepare_environment()
+    signal.signal(signal.SIGTERM, _terminated)
+    return _guarded(_module(options.command), options)
+
+
+def _guarded(command: Any, options: argparse.Namespace) -> int:
+    """Run a command; an error becomes one or two lines and an exit code."""
+    from pwrank.errors import PwrankError
+
+    try:
+        answer = command.run(options)
+    except PwrankError as error:
+        if options.debug:
+            raise
+        print(f"pwrank: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("pwrank: interrupted; run the same command again to finish the rest", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        first = str(error).splitlines()[0] if str(error) else "no message"
+        print(
+            f"pwrank: unexpected {type(error).__name__}: {first}\n"
+            "run again with --debug to see where, and report it",
+            file=sys.stderr,
+        )
+        return 1
+    if options.json:
+        print(json.dumps(answer.data, indent=1, default=str, ensure_ascii=False))
+    else:
+        print(answer.text)
+    return int(answer.exit_code)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"flows.commands.{name}")
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    """Leave through every `finally`: leases are freed, the local server is stopped."""
+    raise SystemExit(143)

@@ -1,0 +1,40 @@
+"""One module a command: its arguments, and what it answers as text and as data."""
+
+import argparse
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command has to say."""
+
+    text: str
+    data: Any
+    exit_code: int = 0
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """`--config`, which nearly every command takes."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("pwrank.toml"),
+        metavar="FILE",
+        help="configuration (default: pwrank.toml)",
+    )
+
+
+def add_as_of(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """`--as-of`, with what it means when it is left out."""
+    parser.add_argument("--as-of", type=a_date, metavar="YYYY-MM-DD", help=meaning)
+
+
+def a_date(text: str) -> date:
+    """A date argument."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2026-11-24") from None

@@ -1,0 +1,34 @@
+"""On the full catalogue, with bootstrap intervals over users, next to popularity."""
+
+import argparse
+import os
+from pathlib import Path
+
+from flows.commands import Answer, add_as_of, add_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank evaluate`."""
+    add_config(parser)
+    add_as_of(parser, "published date to judge (default: the current one)")
+    parser.add_argument(
+        "--holdout",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="csv, parquet or jsonl with the interactions that came later",
+    )
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Judge the published lists."""
+    from flows.console import published_night
+    from pwrank.config import load_config
+    from pwrank.judging import judge
+    from pwrank.store import Store
+
+    config = load_config(options.config, os.environ)
+    store = Store(config.lake)
+    publication, night = published_night(store, options.as_of)
+    evaluation = judge(store, config, publication, night, options.holdout)
+    return Answer(evaluation.table(), evaluation.to_json())

@@ -1,0 +1,31 @@
+"""One pointer moves; nothing is copied or removed."""
+
+import argparse
+import os
+
+from flows.commands import Answer, a_date, add_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank rollback`."""
+    add_config(parser)
+    parser.add_argument("--to", type=a_date, required=True, metavar="DATE", help="published date")
+    parser.add_argument("--reason", default="rollback", help="recorded in the pointer")
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Move the pointer."""
+    from pwrank.config import load_config
+    from pwrank.errors import LakeError
+    from pwrank.publication import published_dates
+    from pwrank.publish import rollback
+    from pwrank.store import Store
+
+    store = Store(load_config(options.config, os.environ).lake)
+    try:
+        publication = rollback(store, options.to, reason=options.reason)
+    except FileNotFoundError:
+        dates = ", ".join(map(str, published_dates(store))) or "none"
+        raise LakeError(f"{options.to} is not published; published: {dates}") from None
+    data = {"current": publication["as_of"], "version": publication["version"]}
+    return Answer(f"{publication['as_of']} is current", data)

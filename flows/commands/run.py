@@ -1,0 +1,51 @@
+"""Safe to run again: what is done is recognised, and a killed run is finished."""
+
+import argparse
+
+from flows.commands import Answer, add_as_of, add_config
+from flows.console import check_before, stage_lines, stage_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank run`."""
+    add_config(parser)
+    add_as_of(parser, "nothing from 00:00 of this date on exists for the run (default: today)")
+    parser.add_argument(
+        "--known-at",
+        metavar="now|TIME",
+        help="see rows that arrived after the date was first published (default: do not)",
+    )
+    parser.add_argument("--retrain", action="store_true", help="train even if not due")
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Run the nightly flow and tell what was published."""
+    config = check_before(options.config)
+    from flows.local_server import prefect_api
+    from flows.nightly import nightly
+
+    with stage_lines(), prefect_api():
+        published = nightly(
+            options.config.absolute(),
+            as_of=options.as_of,
+            known_at=options.known_at,
+            retrain=options.retrain,
+        )
+    table, data = stage_table(config, published.as_of)
+    state = "was published already, unchanged" if published.reused else "is published"
+    current = " and current" if published.current else "; the current date is newer"
+    text = (
+        f"{table}\n\n{published.as_of} {state}{current}: {published.users:,} users, "
+        f"{published.rows:,} rows\n"
+        f"{config.lake / 'rankings' / 'v1' / f'as_of={published.as_of}'}"
+    )
+    answer = {
+        "as_of": published.as_of,
+        "version": published.version,
+        "users": published.users,
+        "rows": published.rows,
+        "reused": published.reused,
+        "current": published.current,
+        "stages": data,
+    }
+    return Answer(text, answer)

@@ -1,0 +1,44 @@
+"""Users and items that were never seen are scored too: by popularity, by nothing known."""
+
+import argparse
+import os
+from pathlib import Path
+
+from flows.commands import Answer, add_as_of, add_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank score`."""
+    add_config(parser)
+    add_as_of(parser, "published date whose model and histories are used (default: the current)")
+    parser.add_argument(
+        "--pairs", type=Path, required=True, metavar="IN", help="csv, parquet or jsonl with ids"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="OUT", help="the same rows with `score` added"
+    )
+    parser.add_argument(
+        "--heads", action="store_true", help="add `like` and `rating` where the source has ratings"
+    )
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Score the pairs and write them, in their order."""
+    from flows.console import published_night
+    from pwrank.config import load_config
+    from pwrank.datasets import IdTypes
+    from pwrank.score_pairs import add_scores
+    from pwrank.store import Store
+    from pwrank.user_files import check_ending, read_user_file, write_user_file
+    from tasks.progress import progress_bar
+
+    config = load_config(options.config, os.environ)
+    store = Store(config.lake)
+    publication, night = published_night(store, options.as_of)
+    check_ending(options.out)
+    pairs = read_user_file(options.pairs, config, store.id_types() or IdTypes())
+    with progress_bar("score", "pairs", total=pairs.frame.height) as progress:
+        scored = add_scores(store, night, pairs, heads=options.heads, progress=progress)
+    write_user_file(scored, options.out)
+    data = {"rows": scored.height, "as_of": publication["as_of"], "out": str(options.out)}
+    return Answer(f"{scored.height:,} pairs scored as of {data['as_of']}: {options.out}", data)

@@ -1,0 +1,65 @@
+"""Titles come from the catalogue of that date."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from flows.commands import Answer, add_as_of, add_config
+
+if TYPE_CHECKING:
+    from pwrank.users_shown import ShownUser
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank show`."""
+    add_config(parser)
+    add_as_of(parser, "published date (default: the current one)")
+    parser.add_argument(
+        "--user", action="append", metavar="ID", help="user to show; may be given again"
+    )
+    parser.add_argument(
+        "--users", type=int, default=3, metavar="N", help="else N users of the lake"
+    )
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="ranks to show")
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Show users with their history, their list and the reasons."""
+    from datetime import date
+
+    from flows.console import published_night
+    from pwrank.config import load_config
+    from pwrank.store import Store
+    from pwrank.users_shown import as_user_ids, sample_users, show_users
+
+    store = Store(load_config(options.config, os.environ).lake)
+    publication, night = published_night(store, options.as_of)
+    as_of = date.fromisoformat(publication["as_of"])
+    if options.user:
+        chosen = as_user_ids(store, options.user)
+    else:
+        chosen = sample_users(store, night, options.users)
+    shown = show_users(store, night, as_of, chosen, most=options.top)
+    text = "\n\n".join(user_text(user) for user in shown)
+    return Answer(text, [user.__dict__ for user in shown])
+
+
+def user_text(user: "ShownUser") -> str:
+    """A user as plain text."""
+    lines = [f"user {user.user_id}: {user.interactions} interactions, newest first"]
+    lines += [
+        f"    {row['occurred_at']:%Y-%m-%d} {row['event']:<12} {_title(row)}"
+        for row in user.history
+    ]
+    lines.append("  ranking")
+    for row in user.ranking:
+        because = "; ".join(row["reasons"] or [])
+        reason = f"   ← {because}" if because else f"   ({row['source']})"
+        lines.append(f"    {row['rank']:>3}  {row['score']:.4f}  {_title(row)}{reason}")
+    return "\n".join(lines)
+
+
+def _title(row: dict[str, object]) -> str:
+    """Titles are input: control characters must not reach the terminal."""
+    text = str(row["title"] or row["item_id"])
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:60]

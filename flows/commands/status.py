@@ -1,0 +1,35 @@
+"""The current date is marked with an arrow."""
+
+import argparse
+import os
+
+from flows.commands import Answer, add_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank status`."""
+    add_config(parser)
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """List the publications of the lake."""
+    from pwrank.config import load_config
+    from pwrank.publication import published_dates, read_current, read_publication
+    from pwrank.store import Store
+
+    store = Store(load_config(options.config, os.environ).lake)
+    current = (read_current(store) or {}).get("as_of")
+    found = [read_publication(store, day) for day in published_dates(store)]
+    lines = ["  as-of date         users         rows  model                published at"]
+    for night in found:
+        mark = "→" if night["as_of"] == current else " "
+        model = night["inputs"]["model"]["figures"]["model_version"]
+        lines.append(
+            f"{mark} {night['as_of']}  {night['users']:>12,} {night['rows']:>12,}  {model:<20} "
+            f"{night['published_at'][:19]}"
+        )
+    if not found:
+        lines = [f"nothing is published in {store.lake}; `pwrank run` publishes"]
+    keys = ("as_of", "version", "users", "rows", "published_at", "known_at", "figures")
+    data = {"current": current, "dates": [{key: night[key] for key in keys} for night in found]}
+    return Answer("\n".join(lines), data)

@@ -1,0 +1,104 @@
+"""What a person sees: lines while stages run, the table and the account of rows afterwards."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pwrank.config import Config, load_config
+
+if TYPE_CHECKING:
+    from pwrank.published_refs import NightRefs
+    from pwrank.store import Store
+
+
+def check_before(path: Path) -> Config:
+    """Load the configuration and find the source files, before anything slow is started."""
+    config = load_config(path, os.environ)
+    from pwrank.sources import list_files
+    from pwrank.store import Store
+
+    Store(config.lake).open()
+    list_files(config.source)
+    return config
+
+
+@contextlib.contextmanager
+def stage_lines() -> Iterator[None]:
+    """One line on standard error when a stage begins or ends."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("pwrank")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def stage_table(config: Config, as_of: date) -> tuple[str, list[dict[str, Any]]]:
+    """The stages of a date's last run, as text and as data, with the account of rows."""
+    from pwrank.stage_log import read_stage_records
+    from pwrank.store import Store
+
+    records = read_stage_records(Store(config.lake), as_of)
+    lines = [f"{'stage':<9} {'did':<9} {'rows':>12} {'seconds':>9} {'peak MB':>8}"]
+    lines += [
+        f"{r.stage:<9} {'reused' if r.reused else 'computed':<9} {r.rows:>12,} "
+        f"{r.seconds:>9.1f} {r.peak_bytes // 1_000_000:>8,}"
+        for r in records
+    ]
+    data = [dict(record.__dict__) for record in records]
+    ingest = next((record for record in records if record.stage == "ingest"), None)
+    if ingest:
+        lines += ["", *account_lines(ingest.figures)]
+    return "\n".join(lines), data
+
+
+def account_lines(figures: Mapping[str, Any]) -> list[str]:
+    """Where every row went; each line adds up."""
+    lines = []
+    for table, landed in figures.get("landed", {}).items():
+        rejected = landed["rejected"]
+        lines.append(
+            f"{table}: {landed['files']} files read, {landed['files_unchanged']} unchanged; "
+            f"{landed['rows_in']:,} rows = {landed['rows_landed']:,} landed"
+            f" + {sum(rejected.values()):,} rejected{_reasons(rejected)}"
+        )
+    histories = figures.get("histories")
+    if histories:
+        aside = histories["set_aside"]
+        kept = histories["rows_in"] - sum(aside.values())
+        lines.append(
+            f"histories: {histories['rows_in']:,} rows known = {kept:,} kept"
+            f" + {sum(aside.values()):,} set aside{_reasons(aside)}"
+        )
+    return lines
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return ""
+    return " (" + ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) + ")"
+
+
+def published_night(store: "Store", as_of: date | None) -> "tuple[dict[str, Any], NightRefs]":
+    """A publication, the current one by default, and what it was made from."""
+    from pwrank.errors import LakeError
+    from pwrank.publication import read_current, read_publication
+    from pwrank.published_refs import read_night
+
+    current = read_current(store)
+    if as_of is None and current is None:
+        raise LakeError(f"nothing is published in {store.lake}; `pwrank run` publishes")
+    wanted = as_of or date.fromisoformat((current or {})["as_of"])
+    try:
+        publication = read_publication(store, wanted)
+    except FileNotFoundError:
+        raise LakeError(f"{wanted} is not published; `pwrank run --as-of {wanted}`") from None
+    return publication, read_night(store, publication)

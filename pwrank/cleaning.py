@@ -1,0 +1,97 @@
+"""What counts as an interaction before the cut: the rules of `[clean]`, each one counted.
+
+Pure functions on frames. Every rule that looks at a user sees all rows of that user, because a
+shard holds whole users.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+import polars as pl
+
+from pwrank.config import CleanConfig
+
+DUPLICATE = "exact duplicate"
+REPEATED = "repeated within the day"
+NOT_POSITIVE = "not positive"
+ROBOT = "implausible user"
+UNKNOWN_ITEM = "item not in the catalogue"
+FEW_OF_USER = "user with too few interactions"
+FEW_OF_ITEM = "item with too few interactions"
+
+SAME_ROW = ["user_id", "item_id", "event", "occurred_at", "rating", "weight"]
+
+
+def clean_shard(
+    rows: pl.DataFrame, config: CleanConfig, known_items: pl.Series
+) -> tuple[pl.DataFrame, Counter[str]]:
+    """Apply the user-level rules to one shard of INTERACTIONS rows.
+
+    Returns the rows that remain, in the order (user, time, source file, line), and the count of
+    rows set aside by reason; both sum to `rows.height`.
+    """
+    counts: Counter[str] = Counter()
+    rows = rows.sort("user_id", "occurred_at", "source_file", "source_line")
+
+    def keep(kept: pl.DataFrame, reason: str) -> None:
+        nonlocal rows
+        if kept.height < rows.height:
+            counts[reason] += rows.height - kept.height
+        rows = kept
+
+    if config.drop_exact_duplicates:
+        keep(rows.unique(SAME_ROW, keep="first", maintain_order=True), DUPLICATE)
+    keep(rows.filter(~_is_robot(config)), ROBOT)
+    keep(rows.filter(_is_positive(config)), NOT_POSITIVE)
+    if config.unknown_items == "drop":
+        keep(rows.filter(pl.col("item_id").is_in(known_items.implode())), UNKNOWN_ITEM)
+    if config.repeated != "keep":
+        keep(_merge_repeated(rows, add_weights=config.repeated == "count"), REPEATED)
+    few = pl.len().over("user_id") < config.min_user_interactions
+    keep(rows.filter(~few), FEW_OF_USER)
+    return rows, counts
+
+
+def drop_rare_items(
+    rows: pl.DataFrame, item_counts: pl.DataFrame, minimum: int
+) -> tuple[pl.DataFrame, Counter[str]]:
+    """Leave out rows of items with fewer than `minimum` interactions over all shards.
+
+    item_counts: item_id, len.
+    """
+    rare = item_counts.filter(pl.col("len") < minimum)
+    kept = rows.join(rare, on="item_id", how="anti", maintain_order="left")
+    return kept, Counter({FEW_OF_ITEM: rows.height - kept.height})
+
+
+def before_cut(rows: pl.LazyFrame, cut: datetime) -> pl.LazyFrame:
+    """Rows that exist for a run whose as-of date begins at `cut`."""
+    return rows.filter(pl.col("occurred_at") < cut)
+
+
+def _is_positive(config: CleanConfig) -> pl.Expr:
+    positive = pl.lit(value=True)
+    if config.positive_events:
+        positive = positive & pl.col("event").is_in(config.positive_events)
+    if config.positive_rating is not None:
+        liked = pl.col("rating") >= config.positive_rating
+        positive = positive & liked.fill_null(value=True)
+    return positive
+
+
+def _is_robot(config: CleanConfig) -> pl.Expr:
+    """Whether the row's user has a day with more interactions than a person can have."""
+    on_day = pl.len().over("user_id", pl.col("occurred_at").dt.date())
+    return on_day.max().over("user_id") > config.max_user_interactions_per_day
+
+
+def _merge_repeated(rows: pl.DataFrame, *, add_weights: bool) -> pl.DataFrame:
+    """The last of the same user, item, event and day; with the weights of all added if asked."""
+    day = pl.col("occurred_at").dt.date().alias("day")
+    keys = ["user_id", "item_id", "event", "day"]
+    rows = rows.with_columns(day)
+    if add_weights:
+        rows = rows.with_columns(pl.col("weight").sum().over(keys))
+    return rows.unique(keys, keep="last", maintain_order=True).drop("day")

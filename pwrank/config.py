@@ -1,0 +1,349 @@
+"""Every knob on one page: frozen, typed, with its unit and its reason.
+
+A configuration is a TOML file. Three lines are enough: `lake` and, under `[source]`, the
+interactions and the items. Unknown keys are refused with the nearest valid name, and all errors
+are told at once. Every value can also be set by environment (`PWRANK__TRAIN__MAX_EPOCHS=5`):
+the caller passes the environment in, since nothing in this package reads it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from pwrank.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "PWRANK__"
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{name!r} is not a time zone; use a name such as 'Europe/Paris'"
+        ) from error
+    return name
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnsConfig(Section):
+    """Names of the source's columns, only where they differ from ours."""
+
+    user_id: str = "user_id"
+    item_id: str = "item_id"
+    """Used for both tables unless `items_item_id` says otherwise."""
+    items_item_id: str | None = None
+    """Name of the item id in the items table, where it differs from the interactions'."""
+    timestamp: str = "timestamp"
+    rating: str = "rating"
+    event: str = "event"
+    weight: str = "weight"
+    title: str = "title"
+    text: str = "text"
+    category: str = "category"
+    available: str = "available"
+    updated_at: str = "updated_at"
+    """When an item row became true; a run does not see rows of its own future."""
+
+
+class SourceConfig(Section):
+    """Where interactions and items come from."""
+
+    kind: Literal["tables", "movielens"] = "tables"
+    interactions: Path | None = None
+    """tables: file, folder or glob; csv, csv.gz, parquet or jsonl."""
+    items: Path | None = None
+    """tables: file, folder or glob; may be the interactions again, if they carry the titles."""
+    folder: Path | None = None
+    """movielens: the folder with the ratings and the movies."""
+    separator: str | None = None
+    """tables: field separator of csv files; found from the first line when not given."""
+    encoding: str = "utf-8"
+    """tables: text encoding of csv and jsonl files."""
+    timestamp_unit: Literal["auto", "seconds", "milliseconds", "microseconds"] = "auto"
+    """Unit of numeric timestamps; auto tells by size."""
+    timestamp_format: str | None = None
+    """strftime pattern where timestamps are neither numbers nor ISO 8601."""
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    """Zone of timestamps that carry none."""
+    columns: ColumnsConfig = ColumnsConfig()
+
+
+class RejectRule(Section):
+    """Rows of the source to set aside, with the reason that stands in `rejects/`."""
+
+    reason: str
+    column: str
+    """Column of the source, by the source's own name."""
+    table: Literal["interactions", "items"] = "interactions"
+    matches: str | None = None
+    """Regular expression found anywhere in the text of the value."""
+    below: float | None = None
+    above: float | None = None
+
+
+class CleanConfig(Section):
+    """What counts as an interaction; each rule is counted in the account of the run."""
+
+    reject: tuple[RejectRule, ...] = ()
+    drop_exact_duplicates: bool = True
+    """The same user, item, event, second, rating and weight twice is one interaction."""
+    repeated: Literal["keep", "merge", "count"] = "keep"
+    """Same user, item and event on the same day: keep all; merge to the last; or to the last with
+    the count added to its weight."""
+    positive_events: tuple[str, ...] = ()
+    """Events that count as interest; empty: all."""
+    positive_rating: float | None = None
+    """Ratings from here on count as interest; rows without a rating do."""
+    min_user_interactions: PositiveInt = 1
+    min_item_interactions: PositiveInt = 1
+    max_user_interactions_per_day: PositiveInt = 2000
+    """A user above this on any day is taken for a robot and left out."""
+    duplicate_items: Literal["refuse", "last", "most_frequent"] = "refuse"
+    """Item rows of one file that disagree: refuse the file, or take the last or commonest."""
+    unknown_items: Literal["keep", "drop"] = "keep"
+    """Interactions with items that the catalogue lacks: keep as history, never rank them."""
+    max_bad_share: Probability = 0.5
+    """A file with a larger share of rejected rows is refused as a whole."""
+
+
+class EncoderConfig(Section):
+    """The pre-trained model that turns item text into an embedding."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Hugging Face name or a local folder; BERT and GPT families."""
+    revision: str = ""
+    """Commit of the model; empty: the tested commit of the default model, else what `main` is in
+    the local cache. Ignored for a local folder. The weights' hash is part of every key anyway."""
+    allow_download: bool = False
+    """Whether the network may be asked for a model that is not on this machine."""
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    """auto: what the model's own files say; else mean for encoders, last token for decoders."""
+    prompt: str = ""
+    """Put before each text."""
+    max_length: PositiveInt = 128
+    """Tokens; longer texts are cut."""
+    text_template: str = "{title}. {category}. {text}"
+    """Item columns in braces, extra columns of the source included; empty parts vanish."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the processor multiplies it natively, float32 elsewhere."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class TrainConfig(Section):
+    """The ranker and how it learns."""
+
+    every_days: PositiveInt = 7
+    """Train again when the newest model is at least this old at the as-of date."""
+    warm_start: bool = False
+    """Begin from the newest model's weights instead of from nothing."""
+
+
+class IndexConfig(Section):
+    """How candidates are found."""
+
+    kind: Literal["auto", "exact", "ivf"] = "auto"
+    """auto: exact up to `exact_up_to` items, ivf above."""
+    exact_up_to: PositiveInt = 200_000
+    target_recall: Probability = 0.98
+    """Recall of the approximate index against exact search, measured every night."""
+    sample_users: PositiveInt = 256
+
+
+class ScoreConfig(Section):
+    """How users are scored."""
+
+    k: Annotated[int, Field(ge=1, le=65_535)] = 100
+    """Length of each exported list."""
+    candidates: PositiveInt = 500
+    """Items retrieved and scored per user."""
+    shards: PositiveInt = 8
+    """Parts of the user base; the unit of retry and of scale-out."""
+    batch_users: PositiveInt = 256
+    exclude_seen: bool = True
+    """Whether items of a user's history may come back (false: repeats count)."""
+    active_days: NonNegativeInt = 0
+    """Only users with an interaction in these last days; 0: every user."""
+    reasons: Annotated[int, Field(ge=0, le=10)] = 3
+    """History items named per row."""
+
+
+class RerankConfig(Section):
+    """List-level rules after scoring; all off by default, since each costs accuracy."""
+
+    max_per_category: NonNegativeInt = 0
+    """At most this many of one category among the first `category_window` ranks; 0: no cap."""
+    category_window: PositiveInt = 20
+    diversity: Probability = 0.0
+    """Maximal marginal relevance (Carbonell and Goldstein 1998): weight of dissimilarity."""
+    diversity_window: PositiveInt = 50
+    """Ranks that the diversity rule may rearrange."""
+    explore: Probability = 0.0
+    """Share of the list kept for items with at most `explore_below` interactions."""
+    explore_below: PositiveInt = 5
+
+
+class GatesConfig(Section):
+    """What must hold before staged rankings become visible."""
+
+    min_user_coverage: Probability = 1.0
+    """Share of eligible users with a list."""
+    max_same_list_share: Probability = 0.9
+    """Largest share of users with history who get the very same first ten items."""
+    min_list_fill: Probability = 1.0
+    """Share of lists that are as long as they can be."""
+
+
+class PublishConfig(Section):
+    """How rankings become visible."""
+
+    keep_nights: PositiveInt = 30
+    """Published dates to keep; the current one is always kept."""
+
+
+class RuntimeConfig(Section):
+    """Machine matters; no value here changes a result."""
+
+    threads: NonNegativeInt = 0
+    """Threads of torch and FAISS; 0: all cores that this process may use."""
+    task_runner: Literal["threads", "sequential", "ray"] = "threads"
+    parallel_shards: PositiveInt = 2
+    retries: NonNegativeInt = 3
+    retry_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """First wait; it doubles with every retry."""
+
+
+class Config(Section):
+    """One resolved configuration."""
+
+    lake: Path
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    """An as-of date begins at 00:00 here."""
+    seed: int = 0
+    source: SourceConfig
+    clean: CleanConfig = CleanConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    train: TrainConfig = TrainConfig()
+    index: IndexConfig = IndexConfig()
+    score: ScoreConfig = ScoreConfig()
+    rerank: RerankConfig = RerankConfig()
+    gates: GatesConfig = GatesConfig()
+    publish: PublishConfig = PublishConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read a TOML configuration; relative paths start at its folder.
+
+    Raises ConfigError with every mistake in the file, one a line.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `pwrank init` writes one") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder, not a configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    overrides = {
+        name: value
+        for name, value in (environment or {}).items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+    for name, value in overrides.items():
+        _override(raw, name, value)
+    return resolve_config(raw, folder=path.parent, place=str(path))
+
+
+def resolve_config(raw: Mapping[str, Any], *, folder: Path, place: str) -> Config:
+    """Validate a raw mapping; `place` names it in errors."""
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(dict(details)) for details in error.errors()]
+        raise ConfigError("\n".join(f"{place}: {line}" for line in lines)) from None
+    source = config.source
+    needed = ("folder",) if source.kind == "movielens" else ("interactions", "items")
+    missing = [name for name in needed if getattr(source, name) is None]
+    if missing:
+        keys = " and ".join(f"`{name}`" for name in missing)
+        raise ConfigError(f"{place}: [source] kind = {source.kind!r} needs {keys}")
+    paths = {
+        name: folder.absolute() / value
+        for name in ("interactions", "items", "folder")
+        if (value := getattr(source, name)) is not None
+    }
+    lake = folder.absolute() / config.lake
+    return config.model_copy(update={"lake": lake, "source": source.model_copy(update=paths)})
+
+
+def section_hash(*sections: BaseModel | Mapping[str, Any] | str) -> str:
+    """Stable hash of configuration sections; the same values give the same hash on any machine."""
+    parts = [
+        section.model_dump(mode="json") if isinstance(section, BaseModel) else section
+        for section in sections
+    ]
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _override(raw: dict[str, Any], name: str, value: str) -> None:
+    """Set `PWRANK__A__B=value` in the raw mapping; the value is read as TOML where it parses."""
+    *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+    target = raw
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"environment {name}: {section!r} is not a section")
+    try:
+        target[key] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        target[key] = value
+
+
+def _explain(details: dict[str, Any]) -> str:
+    """One line of pydantic's error, in our words."""
+    location = [str(part) for part in details["loc"]]
+    dotted = ".".join(location)
+    if details["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], _valid_keys(location[:-1]), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown key {dotted!r}{hint}"
+    if details["type"] == "missing":
+        return f"missing key {dotted!r}"
+    return f"{dotted} = {details['input']!r}: {details['msg'].removeprefix('Value error, ')}"
+
+
+def _valid_keys(sections: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in sections:
+        if name.isdigit():
+            continue
+        annotation = model.model_fields[name].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

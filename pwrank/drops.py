@@ -1,0 +1,129 @@
+"""The ledger of drops: which source files were landed, as what, and when they became known.
+
+A drop is one source file as it was read once. Its record is written last, so a drop either is
+in the lake with all its rows and rejects, or is not there. A changed file is landed again and
+supersedes its earlier drop from then on; a run that asks for what was known before still sees the
+earlier one. Records live in `control/drops/<table>/<id>.json`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pwrank.sources import SourceFile, Table
+from pwrank.store import Store, file_sha256, fingerprint, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One landed source file.
+
+    `rows_in` = `rows_landed` + the sum of `rejected`. Times are UTC.
+    """
+
+    id: str
+    table: Table
+    source_file: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    parse_key: str
+    ingested_at: datetime
+    supersedes: str | None
+    rows_in: int
+    rows_landed: int
+    rejected: Mapping[str, int]
+    files: tuple[str, ...]
+    reject_files: tuple[str, ...]
+
+    @property
+    def content_key(self) -> tuple[str, str, str]:
+        """What the landed rows depend on, and nothing else."""
+        return (self.source_file, self.sha256, self.parse_key)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A source file that must be landed, and the drop that it will replace."""
+
+    file: SourceFile
+    sha256: str
+    size: int
+    mtime_ns: int
+    supersedes: str | None
+
+    def drop_id(self, parse_key: str, ingested_at: datetime) -> str:
+        """Name of the drop: when it became known, and a hash of what it is."""
+        content = fingerprint(self.file.name, self.sha256, parse_key, ingested_at.isoformat())
+        return f"{ingested_at:%Y%m%dT%H%M%S}-{content}"
+
+
+def read_drops(store: Store, table: Table) -> list[Drop]:
+    """Every landed drop of a table, in the order of source file, then of landing."""
+    records = (_drop_from(read_json(path)) for path in _folder(store, table).glob("*.json"))
+    return sorted(records, key=lambda drop: (drop.source_file, drop.ingested_at, drop.id))
+
+
+def write_drop(store: Store, drop: Drop) -> None:
+    """Record a drop whose files are all in place: from now on it exists."""
+    write_json(_folder(store, drop.table) / f"{drop.id}.json", asdict(drop))
+
+
+def visible_drops(drops: Iterable[Drop], known_at: datetime) -> list[Drop]:
+    """Drops known at `known_at` and not superseded by then."""
+    known = [drop for drop in drops if drop.ingested_at <= known_at]
+    superseded = {drop.supersedes for drop in known}
+    return [drop for drop in known if drop.id not in superseded]
+
+
+def pending_files(
+    files: Iterable[SourceFile], drops: Iterable[Drop], parse_key: str
+) -> list[Pending]:
+    """Files that are new, whose bytes changed, or that were read by other rules.
+
+    A file of unchanged size and modification time is not opened.
+    """
+    latest = {drop.source_file: drop for drop in drops}
+    pending = []
+    for file in files:
+        known = latest.get(file.name)
+        status = file.path.stat()
+        stamp = (status.st_size, status.st_mtime_ns)
+        same_rules = known is not None and known.parse_key == parse_key
+        if known and same_rules and stamp == (known.size, known.mtime_ns):
+            continue
+        sha256 = file_sha256(file.path)
+        if known and same_rules and sha256 == known.sha256:
+            continue
+        pending.append(Pending(file, sha256, *stamp, known.id if known else None))
+    return pending
+
+
+def sweep_unrecorded(store: Store, table: Table) -> None:
+    """Remove what a killed landing left; only the holder of the landing lock may call this."""
+    recorded = {path.stem for path in _folder(store, table).glob("*.json")}
+    for name in (table, f"rejects/{table}"):
+        for folder in _subfolders(store.lake / name):
+            if folder.name not in recorded:
+                shutil.rmtree(folder)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
+def _folder(store: Store, table: Table) -> Path:
+    return store.control / "drops" / table
+
+
+def _drop_from(content: Mapping[str, Any]) -> Drop:
+    values = dict(content)
+    values["ingested_at"] = datetime.fromisoformat(values["ingested_at"])
+    values["files"] = tuple(values["files"])
+    values["reject_files"] = tuple(values["reject_files"])
+    return Drop(**values)

@@ -1,0 +1,132 @@
+"""Stage embed: the catalogue's texts -> their embeddings, only those that the lake lacks.
+
+Embeddings lie under `embeddings/<encoder key>/` by content hash and are shared by all dates; the
+ref of a date lists the parts that it needs. Each block of texts is written as soon as it is
+encoded, so that a kill loses one block at most.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import date
+
+import polars as pl
+
+from pwrank.config import Config
+from pwrank.datasets import DatasetRef
+from pwrank.embedding_parts import EmbeddingParts, read_embeddings
+from pwrank.encoder import TextEncoder, identify_encoder, load_encoder
+from pwrank.errors import ContractError
+from pwrank.store import Progress, Store, fingerprint
+
+__all__ = ["count_missing_texts", "embed", "read_embeddings"]
+
+EMBED_VERSION = 1
+"""Raised when the same catalogue and encoder would give another set of vectors."""
+
+BLOCK_TEXTS = 2048
+"""Texts encoded and written together: some seconds of work."""
+
+
+def embeddings_of(store: Store, encoder_key: str) -> EmbeddingParts:
+    """The part files of an encoder in this lake."""
+    return EmbeddingParts(store.lake / "embeddings" / encoder_key)
+
+
+def content_hashes(store: Store, catalogue: DatasetRef) -> pl.Series:
+    """The content hash of every catalogue row, '' where there is no text."""
+    scan = pl.scan_parquet(catalogue.file_paths(store.lake))
+    return scan.select("content_hash").collect()["content_hash"]
+
+
+def texts_of(store: Store, catalogue: DatasetRef, hashes: pl.Series) -> Iterator[pl.DataFrame]:
+    """Blocks (content_hash, text) of the texts with these hashes, each hash once.
+
+    Reads one catalogue file at a time; a block may take from two.
+    """
+    wanted = hashes.rename("content_hash").to_frame()
+    pending = pl.DataFrame(schema={"content_hash": pl.String, "text": pl.String})
+    for path in catalogue.file_paths(store.lake):
+        found = (
+            pl.read_parquet(path, columns=["content_hash", "text"])
+            .join(wanted, on="content_hash", how="semi")
+            .unique("content_hash", keep="first")
+            .sort("content_hash")
+        )
+        wanted = wanted.join(found, on="content_hash", how="anti")
+        pending = pl.concat([pending, found])
+        while pending.height >= BLOCK_TEXTS:
+            yield pending.head(BLOCK_TEXTS)
+            pending = pending.slice(BLOCK_TEXTS)
+    if pending.height:
+        yield pending
+
+
+def count_missing_texts(store: Store, catalogue: DatasetRef, config: Config) -> int:
+    """Texts that `embed` would encode now: what a progress bar needs beforehand."""
+    hashes = content_hashes(store, catalogue)
+    parts = embeddings_of(store, identify_encoder(config.encoder).key)
+    return len(parts.cover(hashes.filter(hashes != ""))[1])
+
+
+def encode_missing(
+    encoder: TextEncoder,
+    parts: EmbeddingParts,
+    blocks: Iterator[pl.DataFrame],
+    progress: Progress | None,
+) -> None:
+    """Encode blocks (content_hash, text) and write each as a part before the next begins."""
+    for block in blocks:
+        vectors = encoder.encode(block["text"].to_list(), progress=progress)
+        parts.write(block["content_hash"].to_list(), vectors)
+    parts.merge_small()
+
+
+def embed(
+    store: Store,
+    catalogue: DatasetRef,
+    config: Config,
+    *,
+    as_of: date,
+    progress: Progress | None = None,
+) -> DatasetRef:
+    """Encode what the lake has no vector for, and commit the date's embeddings.
+
+    Raises ModelUnavailableError when the model is not on this machine, and ContractError when it
+    gives vectors that cannot be used.
+    """
+    identity = identify_encoder(config.encoder)
+    key = fingerprint(EMBED_VERSION, identity.key, catalogue.key)
+    if earlier := store.reuse("embeddings", as_of, key):
+        return earlier
+    parts = embeddings_of(store, identity.key)
+    hashes = content_hashes(store, catalogue)
+    distinct = hashes.filter(hashes != "").unique()
+    needed, missing = parts.cover(distinct)
+    dim, tokens = identity.files.width, 0
+    if len(missing):
+        encoder = load_encoder(config.encoder, threads=config.runtime.threads)
+        encode_missing(encoder, parts, texts_of(store, catalogue, missing), progress)
+        needed, still_missing = parts.cover(distinct)
+        if len(still_missing):
+            raise ContractError(f"{len(still_missing)} texts of the catalogue were not encoded")
+        dim, tokens = encoder.dim, encoder.tokens_encoded
+    folder = store.folder("embeddings", as_of, key)
+    return store.commit(
+        "embeddings",
+        as_of,
+        key,
+        files=[os.path.relpath(path, folder) for path in needed],
+        rows=len(distinct),
+        figures={
+            "encoder": identity.key,
+            "dim": dim,
+            "texts_total": len(hashes),
+            "texts_empty": int((hashes == "").sum()),
+            "texts_encoded": len(missing),
+            "texts_reused": len(distinct) - len(missing),
+            "tokens": tokens,
+            "description": identity.description,
+        },
+    )

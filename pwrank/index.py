@@ -1,0 +1,74 @@
+"""Index: item vectors with the popularity of the moment, and the FAISS index over them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from pwrank.config import section_hash
+from pwrank.datasets import DatasetRef
+from pwrank.history import FloatArray, Histories
+from pwrank.item_index import with_unknown_item, write_item_index
+from pwrank.model_inputs import history_paths, read_catalogue, read_histories
+from pwrank.popularity import item_activity
+from pwrank.ranker import ItemTable, Ranker
+from pwrank.retrieval import build_index
+from pwrank.run import Run
+from pwrank.store import fingerprint
+from pwrank.weights import load_ranker
+
+INDEX_VERSION = 1
+"""Raise when the same inputs would give another index."""
+
+
+def sample_queries(ranker: Ranker, table: ItemTable, log: Histories, users: int) -> FloatArray:
+    """User vectors (q, d) of the first `users` users with a history, for the certificate."""
+    with_history = np.flatnonzero(log.lengths > 0)[:users].astype(np.int64)
+    if len(with_history) == 0:
+        return np.zeros((0, table.retrieval.shape[1]), np.float32)
+    vectors = ranker.user_table(log.select(with_history), table).retrieval
+    queries: FloatArray = vectors.float().cpu().numpy()
+    return queries
+
+
+def index(
+    run: Run,
+    *,
+    histories: DatasetRef,
+    catalogue: DatasetRef,
+    embeddings: DatasetRef,
+    model: DatasetRef,
+) -> DatasetRef:
+    """Write the item table and the index of a date. Figures: the recall certificate."""
+    store, config = run.store, run.config
+    key = fingerprint(
+        "index",
+        INDEX_VERSION,
+        [histories.key, catalogue.key, embeddings.key, model.key],
+        section_hash(config.index),
+        config.score.candidates,
+    )
+    if found := store.reuse("index", run.as_of, key):
+        return found
+    listed = read_catalogue(store, catalogue, embeddings)
+    items = with_unknown_item(listed)
+    ranker = load_ranker(store.lake / model.path)
+    events = tuple(model.figures["events"])
+    log = read_histories(history_paths(store, histories), listed.item_ids, events).histories
+    activity = item_activity(log, items.num_items)
+    table = ranker.item_table(items, activity.features(int(run.cut.timestamp())))
+    offered = np.flatnonzero(items.available).astype(np.int64)
+    queries = sample_queries(ranker, table, log, config.index.sample_users)
+    vectors = np.ascontiguousarray(table.retrieval.cpu().numpy()[offered])
+    k = min(config.score.candidates, max(1, len(offered)))
+    built, certificate = build_index(vectors, offered, queries, config.index, k=k)
+    counts = np.bincount(log.item[log.item >= 0], minlength=items.num_items).astype(np.int64)
+    known = ranker.item_inputs(items).identity.cpu().numpy() > 0
+    folder = store.folder("index", run.as_of, key)
+    files = write_item_index(
+        folder, table, built, interactions=counts[:-1], known=known[:-1], certificate=certificate
+    )
+    figures = {"items": listed.num_items, "known_by_text": int((~known[:-1]).sum())}
+    figures |= asdict(certificate)
+    return store.commit("index", run.as_of, key, files=files, rows=len(offered), figures=figures)

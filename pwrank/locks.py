@@ -1,0 +1,69 @@
+"""Locks of a lake that die with their holder.
+
+`flock` is released by the kernel when the process ends, however it ends, so a lease of a dead
+run is simply free. The file's content only says who holds it. A lake on an object store needs
+leases with heartbeats instead; that is stated in deploy/SCALING.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+
+from pwrank.errors import DateHeldError
+from pwrank.store import Store
+
+
+@contextlib.contextmanager
+def date_lease(store: Store, as_of: date, holder: Mapping[str, object]) -> Iterator[None]:
+    """Hold an as-of date for one run. Raises DateHeldError naming the holder if it is taken.
+
+    holder: what others are told, such as host, process id and start time; JSON values.
+    """
+    path = store.control / "leases" / f"as_of={as_of}.lock"
+    with _locked(path, wait=False) as descriptor:
+        if descriptor is None:
+            raise DateHeldError(
+                f"{as_of} is held by another run ({_read_holder(path)}); "
+                "wait for it, or stop that process and run again"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(dict(holder)).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+
+
+@contextlib.contextmanager
+def landing_lock(store: Store) -> Iterator[None]:
+    """Wait for, then hold, the right to land drops: two dates may run at once, one lands."""
+    with _locked(store.control / "leases" / "landing.lock", wait=True):
+        yield
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return "holder unknown"
+    return ", ".join(f"{name} {value}" for name, value in holder.items())
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool) -> Iterator[int | None]:
+    """An open descriptor with an exclusive lock, or None when it is taken and we do not wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,145 @@
+"""Published rankings: what is visible, which is current, and how it becomes so.
+
+A publication is a set of staged parts that passed the gates. Its parts are hard links, under
+`rankings/v1/as_of=D/`, to immutable files under `staged/`: a folder is swapped in by one rename,
+so that a glob on a published date sees the old list or the new one. `read_rankings` goes through
+the manifest to the immutable files and is safe even while a date is published again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pwrank.errors import LakeError
+from pwrank.store import Store, flush_file, read_json, write_json
+
+RANKINGS_VERSION = "v1"
+"""Major version of the contract; a change that breaks a reader gets a new path."""
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def rankings_path(as_of: date) -> str:
+    """Folder of a date's published parts, relative to the lake."""
+    return f"rankings/{RANKINGS_VERSION}/as_of={as_of}"
+
+
+def publication_path(store: Store, as_of: date) -> Path:
+    """Manifest of a published date."""
+    return store.control / "published" / f"as_of={as_of}.json"
+
+
+def read_publication(store: Store, as_of: date) -> dict[str, Any]:
+    """Manifest of a published date. Raises FileNotFoundError if it was never published."""
+    return read_json(publication_path(store, as_of))
+
+
+def published_dates(store: Store) -> list[date]:
+    """Dates with a publication, oldest first."""
+    names = (path.stem for path in (store.control / "published").glob("as_of=*.json"))
+    return sorted(date.fromisoformat(name.removeprefix("as_of=")) for name in names)
+
+
+def read_current(store: Store) -> dict[str, Any] | None:
+    """The pointer: as_of and version of the current rankings; None before the first night."""
+    with contextlib.suppress(FileNotFoundError):
+        return read_json(store.control / "current.json")
+    return None
+
+
+def write_current(store: Store, publication: dict[str, Any], **note: Any) -> None:
+    """Point `current` at a publication; one rename, no copy."""
+    pointer = {
+        "as_of": publication["as_of"],
+        "version": publication["version"],
+        "manifest": f"control/published/as_of={publication['as_of']}.json",
+        **note,
+    }
+    write_json(store.control / "current.json", pointer)
+
+
+def link_parts(store: Store, staged: Path, files: list[str], as_of: date) -> None:
+    """Make staged parts visible under `rankings/v1`, all at once."""
+    target = store.lake / rankings_path(as_of)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _scratch_folder(store) as scratch:
+        fresh = scratch / "parts"
+        fresh.mkdir()
+        for name in files:
+            os.link(staged / name, fresh / name)
+        flush_file(fresh)
+        if target.exists():
+            _exchange(fresh, target)
+        else:
+            fresh.rename(target)
+        flush_file(target.parent)
+
+
+def unlink_parts(store: Store, as_of: date) -> None:
+    """Take a date's parts out of sight in one step, then remove them."""
+    target = store.lake / rankings_path(as_of)
+    if target.exists():
+        with _scratch_folder(store) as scratch:
+            target.rename(scratch / "parts")
+
+
+@contextlib.contextmanager
+def _scratch_folder(store: Store) -> Iterator[Path]:
+    """A folder on the lake's file system, outside of everything that readers scan."""
+    root = store.lake / "staged"
+    root.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=root, prefix=".tmp-publish-"))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> None:
+    """Swap two folders in one step (Linux renameat2); elsewhere by two renames."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        names = (os.fsencode(first), os.fsencode(second))
+        if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(code, os.strerror(code), str(second))
+    aside = first.with_name("aside")
+    second.rename(aside)
+    first.rename(second)
+    aside.rename(first)
+
+
+def read_rankings(lake: Path | str, as_of: date | str | None = None) -> pl.LazyFrame:
+    """The rankings of exactly one publication, as a polars LazyFrame.
+
+    as_of: a published date; None for the current one. Sorted by (user_id, rank) within each part,
+    and a user is in one part only. Raises LakeError if there is no such publication.
+    """
+    store = Store(Path(lake))
+    if as_of is None:
+        current = read_current(store)
+        if current is None:
+            raise LakeError(f"{lake}: nothing is published here yet; `pwrank run` publishes")
+        as_of = current["as_of"]
+    wanted = as_of if isinstance(as_of, date) else date.fromisoformat(as_of)
+    try:
+        publication = read_publication(store, wanted)
+    except FileNotFoundError:
+        dates = ", ".join(map(str, published_dates(store)[-3:])) or "none"
+        raise LakeError(f"{lake}: {wanted} is not published (latest: {dates})") from None
+    folder = store.lake / publication["staged_path"]
+    return pl.scan_parquet([folder / part["name"] for part in publication["parts"]])

@@ -1,0 +1,236 @@
+"""Publish: check every staged row, then make the night visible, all of it or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pwrank.config import section_hash
+from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
+from pwrank.errors import ContractError, GateRefusedError
+from pwrank.gates import ShardCheck, Verdict, check_shard, verdicts
+from pwrank.model_inputs import history_paths, users_path
+from pwrank.publication import (
+    RANKINGS_VERSION,
+    link_parts,
+    publication_path,
+    published_dates,
+    rankings_path,
+    read_current,
+    read_publication,
+    unlink_parts,
+    write_current,
+)
+from pwrank.published_refs import NightRefs
+from pwrank.run import Run, code_version
+from pwrank.store import Progress, Store, file_sha256, write_json
+
+CONFIG_KEPT_OUT = {"lake", "source"}
+"""Sections whose values may hold private paths; the manifest gets their hash only."""
+
+NIGHTLY_DATASETS = ("histories", "catalogue", "index", "staged", "reports")
+"""Datasets of one date, removed with it."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became visible."""
+
+    as_of: date
+    version: str
+    rows: int
+    users: int
+    reused: bool
+    current: bool
+    """Whether the pointer points here now."""
+    gates: Sequence[Mapping[str, Any]]
+    """What each gate said, as JSON values."""
+
+
+def publish(
+    run: Run,
+    *,
+    staged: DatasetRef,
+    night: NightRefs,
+    progress: Progress | None = None,
+) -> Published:
+    """Check the staged rankings and publish them.
+
+    Raises GateRefusedError, with nothing changed for readers, if a gate refuses. The pointer moves
+    only forward: a backfill of an older date does not make it current.
+    """
+    store = run.store
+    with contextlib.suppress(FileNotFoundError):
+        earlier = read_publication(store, run.as_of)
+        if earlier["version"] == staged.key and _is_visible(store, earlier, run.as_of):
+            return _point(store, earlier, reused=True)
+    found = check_staged(run, staged=staged, night=night, tell=progress)
+    refused = [verdict for verdict in found if not verdict.passed]
+    if refused:
+        gates = [verdict.to_json() for verdict in found]
+        raise GateRefusedError(_refusal(run, staged, refused), gates)
+    publication = _describe(run, staged, night, found)
+    link_parts(store, store.lake / staged.path, list(staged.files), run.as_of)
+    write_json(publication_path(store, run.as_of), publication)
+    published = _point(store, publication, reused=False)
+    retire(store, keep_nights=run.config.publish.keep_nights, as_of=run.as_of)
+    return published
+
+
+def check_staged(
+    run: Run,
+    *,
+    staged: DatasetRef,
+    night: NightRefs,
+    tell: Progress | None = None,
+) -> list[Verdict]:
+    """Run every gate over the staged parts, one shard at a time."""
+    store, config = run.store, run.config
+    ids = store.id_types() or IdTypes()
+    (catalogue_path,) = night.catalogue.file_paths(store.lake)
+    items = pl.read_parquet(catalogue_path, columns=["item_id", "available"])
+    parts = history_paths(store, night.histories)
+    checks: list[ShardCheck] = []
+    for staged_path, history_path in zip(staged.file_paths(store.lake), parts, strict=True):
+        rankings = pl.read_parquet(staged_path)
+        if rankings.schema != RANKINGS.schema(ids):
+            raise ContractError(f"{staged_path}: schema {rankings.schema}")
+        users = pl.read_parquet(users_path(history_path))
+        seen = pl.read_parquet(history_path, columns=list(HISTORIES.columns)[:2])
+        owed = owed_users(users, history_path, run)
+        checks.append(check_shard(rankings, owed, seen=seen, catalogue=items, config=config))
+        if tell:
+            tell(rankings.height)
+    found = verdicts(checks, config)
+    rows = sum(check.rows for check in checks)
+    if rows != staged.rows:
+        raise ContractError(f"{staged.path}: {staged.rows} rows staged, {rows} found")
+    return found
+
+
+def owed_users(users: pl.DataFrame, history_path: Path, run: Run) -> pl.DataFrame:
+    """Users of a shard who are owed a list: all, or with `active_days` the recently active."""
+    days = run.config.score.active_days
+    if not days:
+        return users
+    since = pl.lit(run.cut) - pl.duration(days=days)
+    recent = pl.scan_parquet(history_path).filter(pl.col("occurred_at") >= since)
+    return users.join(recent.select("user_id").unique().collect(), on="user_id", how="semi")
+
+
+def rollback(store: Store, to: date, *, reason: str = "rollback") -> dict[str, Any]:
+    """Make an earlier publication current: one pointer moves, nothing is copied."""
+    publication = read_publication(store, to)
+    write_current(store, publication, moved=reason)
+    return publication
+
+
+def retire(store: Store, *, keep_nights: int, as_of: date) -> list[date]:
+    """Remove published dates beyond the newest `keep_nights`, never the current one.
+
+    Also removes what was staged for published dates and then replaced.
+    """
+    current = read_current(store)
+    protected = {as_of, *published_dates(store)[-keep_nights:]}
+    if current:
+        protected.add(date.fromisoformat(current["as_of"]))
+    gone = [day for day in published_dates(store) if day not in protected]
+    for day in gone:
+        publication_path(store, day).unlink(missing_ok=True)
+        unlink_parts(store, day)
+    for name in NIGHTLY_DATASETS:
+        for ref in store.refs(name):
+            if ref.as_of in gone:
+                store.remove(ref)
+    kept = {day: read_publication(store, day)["version"] for day in published_dates(store)}
+    for ref in store.refs("staged"):
+        if ref.as_of in kept and ref.as_of != as_of and kept[ref.as_of] != ref.key:
+            store.remove(ref)
+    return gone
+
+
+def _is_visible(store: Store, publication: Mapping[str, Any], as_of: date) -> bool:
+    folder = store.lake / rankings_path(as_of)
+    staged = store.lake / publication["staged_path"]
+    return all(
+        (folder / part["name"]).exists()
+        and (staged / part["name"]).exists()
+        and (folder / part["name"]).samefile(staged / part["name"])
+        for part in publication["parts"]
+    )
+
+
+def _point(store: Store, publication: Mapping[str, Any], *, reused: bool) -> Published:
+    """Move the pointer if this date is not older than the current one."""
+    as_of = date.fromisoformat(publication["as_of"])
+    pointer = read_current(store)
+    newest = pointer is None or as_of >= date.fromisoformat(pointer["as_of"])
+    moves = newest and (pointer is None or pointer["version"] != publication["version"])
+    if moves:
+        write_current(store, dict(publication), moved="published")
+    return Published(
+        as_of=as_of,
+        version=publication["version"],
+        rows=publication["rows"],
+        users=publication["users"],
+        reused=reused,
+        current=newest,
+        gates=publication["gates"],
+    )
+
+
+def _describe(
+    run: Run,
+    staged: DatasetRef,
+    night: NightRefs,
+    found: Sequence[Verdict],
+) -> dict[str, Any]:
+    """The manifest of the publication."""
+    store = run.store
+    parts = []
+    for path in staged.file_paths(store.lake):
+        rows = pq.read_metadata(path).num_rows
+        size = path.stat().st_size
+        parts.append({"name": path.name, "rows": rows, "bytes": size, "sha256": file_sha256(path)})
+    ids = store.id_types() or IdTypes()
+    return {
+        "as_of": run.as_of.isoformat(),
+        "version": staged.key,
+        "contract": f"rankings/{RANKINGS_VERSION}",
+        "schema": {name: str(dtype) for name, dtype in RANKINGS.schema(ids).items()},
+        "path": rankings_path(run.as_of),
+        "staged_path": staged.path,
+        "parts": parts,
+        "files": [part["name"] for part in parts],
+        "rows": staged.rows,
+        "users": staged.figures["users"],
+        "figures": dict(staged.figures),
+        "inputs": night.to_json(),
+        "config": run.config.model_dump(mode="json", exclude=CONFIG_KEPT_OUT),
+        "config_hash": section_hash(run.config),
+        "code_version": code_version(),
+        "cut": run.cut.isoformat(),
+        "known_at": run.known_at.isoformat(),
+        "published_at": run.now.isoformat(),
+        "gates": [verdict.to_json() for verdict in found],
+    }
+
+
+def _refusal(run: Run, staged: DatasetRef, refused: Sequence[Verdict]) -> str:
+    lines = [
+        (
+            f"{run.as_of} is not published; {len(refused)} of the gates refused, "
+            f"the staged rows are kept in {run.store.lake / staged.path}"
+        )
+    ]
+    for verdict in refused:
+        sample = f"; e.g. {verdict.sample}" if verdict.sample else ""
+        lines.append(f"gate “{verdict.gate}”: {verdict.figure}, wanted {verdict.bound}{sample}")
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""Which column of a source plays which role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pwrank.config import ColumnsConfig, SourceConfig
+from pwrank.errors import SourceError
+from pwrank.sources.files import LINE_COLUMN, SourceFile, Table, did_you_mean
+
+_OPTIONAL: Mapping[Table, tuple[str, ...]] = {
+    "interactions": ("rating", "event", "weight"),
+    "items": ("title", "text", "category", "available", "updated_at"),
+}
+_LOOKS_LIKE_TIME = re.compile(
+    r"time|date|epoch|(^|[^a-z])(ts|when|day|year|month)([^a-z]|$)|[a-z]_at$|[a-z]At$",
+    re.IGNORECASE,
+)
+
+
+def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig) -> dict[str, str]:
+    """Our column name -> the source's, for those that are there.
+
+    Raises SourceError, with the nearest match, if a required or an explicitly named one is not.
+    Interactions may lack `timestamp` where no column looks like one, or where the configuration
+    sets it to "": such a source has no times.
+    """
+    present = [name for name in columns if name != LINE_COLUMN]
+    ours = ColumnsConfig() if source.kind == "movielens" else source.columns
+    if file.table == "interactions":
+        roles = {name: _required(name, getattr(ours, name), present, file) for name in _IDS}
+        roles |= _timestamp(ours, present, file)
+    else:
+        named = {"item_id", "items_item_id"} & ours.model_fields_set
+        key = "items_item_id" if named else "item_id"
+        roles = {"item_id": _required(key, ours.items_item_id or ours.item_id, present, file)}
+    for name in _OPTIONAL[file.table]:
+        wanted = getattr(ours, name)
+        if wanted in present:
+            roles[name] = wanted
+        elif name in ours.model_fields_set:
+            _required(name, wanted, present, file)
+    if file.table == "items" and not {"title", "text"} & set(roles):
+        hint = did_you_mean(ours.title, present) or did_you_mean(ours.text, present)
+        raise SourceError(
+            f"{file.path}: catalogue without text: neither column {ours.title!r} nor "
+            f"{ours.text!r}{hint or ';'} found: {_listed(present)}; "
+            "set source.columns.title or source.columns.text"
+        )
+    return roles
+
+
+_SHOWN = 20
+_IDS = ("user_id", "item_id")
+
+
+def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -> str:
+    if wanted in present:
+        return wanted
+    hint = did_you_mean(wanted, present) or ";"
+    raise SourceError(
+        f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; "
+        f"set source.columns.{key}"
+    )
+
+
+def _timestamp(ours: ColumnsConfig, present: Sequence[str], file: SourceFile) -> dict[str, str]:
+    wanted = ours.timestamp
+    if wanted in present:
+        return {"timestamp": wanted}
+    if not wanted:
+        return {}
+    taken = {getattr(ours, name) for name in (*_IDS, *_OPTIONAL["interactions"])}
+    candidates = [name for name in present if name not in taken]
+    like = [name for name in candidates if _LOOKS_LIKE_TIME.search(name)]
+    if "timestamp" not in ours.model_fields_set and not like:
+        return {}
+    hint = f"; did you mean {like[0]!r}?" if like else did_you_mean(wanted, candidates) or ";"
+    raise SourceError(
+        f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; "
+        'set source.columns.timestamp, to "" if there are no times'
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:60] for name in names[:_SHOWN])
+    return f"{shown}, ... ({len(names)} columns)" if len(names) > _SHOWN else shown

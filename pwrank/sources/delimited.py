@@ -1,0 +1,119 @@
+"""Delimited text with a header: csv and tsv.
+
+Python's csv module rather than polars: it takes any input, streams, and tells where it is.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from pwrank.config import SourceConfig
+from pwrank.errors import ConfigError, SourceError
+from pwrank.sources.columns import column_roles
+from pwrank.sources.files import LINE_COLUMN, RawBatch, SourceFile, open_text, readable
+from pwrank.sources.lines import UNUSABLE, Lines, LiteralRecords, Records, collect_batches
+
+MAX_FIELD_CHARACTERS = 16 * 2**20
+"""A longer field is taken for a quote that nobody closed."""
+SEPARATORS = (",", "\t", ";", "|")
+
+
+class QuotedRecords:
+    """Records by RFC 4180; where the quotes do not close, the first line is set aside as None.
+
+    Tab separated text often has quotes that mean nothing: there a line with the right number of
+    fields is read literally instead.
+    """
+
+    def __init__(self, lines: Lines, separator: str) -> None:
+        csv.field_size_limit(MAX_FIELD_CHARACTERS)
+        self._lines = lines
+        self._separator = separator
+        self._width = 0
+        self._reader = csv.reader(lines, delimiter=separator, strict=True)
+
+    def __iter__(self) -> QuotedRecords:
+        return self
+
+    def __next__(self) -> list[str] | None:
+        lines = self._lines
+        try:
+            fields = next(self._reader)
+        except csv.Error:
+            self._reader = csv.reader(lines, delimiter=self._separator, strict=True)
+            lines.give_back(keep=1)
+            return self._literal(lines.record[0])
+        self._width = self._width or len(fields)
+        if len(lines.record) > 1 and all(map(self._literal, lines.record)):
+            lines.give_back(keep=1)
+            return self._literal(lines.record[0])
+        return fields
+
+    def read_block(self, block: list[str]) -> Iterable[list[str]]:
+        """Fields of each record; they are as many as the lines if no record has several."""
+        return csv.reader(block, delimiter=self._separator, strict=True)
+
+    def _literal(self, line: str) -> list[str] | None:
+        """Fields of a tab separated line whose quotes mean nothing, if they are as many as due."""
+        fields = line.rstrip("\r\n").split("\t")
+        return fields if self._separator == "\t" and len(fields) == self._width else None
+
+
+def _skip_blank_lines(lines: Lines, file: SourceFile) -> str:
+    """The first line that holds something; it will be read again."""
+    for line in lines:
+        if line.strip():
+            lines.give_back(keep=0)
+            return line
+        lines.end_record()
+    raise SourceError(f"{file.path}: empty file: not even a header")
+
+
+def _sniffed_separator(line: str, file: SourceFile, source: SourceConfig) -> str:
+    """The separator that finds most of the expected columns in the header, then most fields."""
+    expected = {value for value in source.columns.model_dump().values() if value}
+    is_tsv = file.path.name.lower().removesuffix(".gz").endswith(".tsv")
+    candidates = ("\t", ",", ";", "|") if is_tsv else SEPARATORS
+
+    def merit(separator: str) -> tuple[int, int]:
+        fields = [field.strip().strip('"') for field in line.split(separator)]
+        return len(expected & set(fields)), len(fields)
+
+    return max(candidates, key=merit)
+
+
+def _column_names(header: list[str] | None, file: SourceFile) -> list[str]:
+    """The header's names without outer spaces; nameless columns get their number."""
+    if header is None or UNUSABLE.search("".join(header)):
+        raise SourceError(
+            f"{file.path}: the header cannot be read; check that this is a text file, its quotes "
+            "and source.encoding"
+        )
+    names = [name.strip() or f"column_{place}" for place, name in enumerate(header, start=1)]
+    names = [f"{name}_" if name == LINE_COLUMN else name for name in names]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise SourceError(f"{file.path}: column {twice!r} stands twice in the header")
+    return names
+
+
+def read_delimited(
+    file: SourceFile, source: SourceConfig, *, batch_rows: int
+) -> Iterator[RawBatch]:
+    """Stream a csv or tsv file. At least one batch comes, empty if only the header is there."""
+    with readable(file.path), open_text(file.path, source.encoding) as text:
+        lines = Lines(text)
+        first_line = _skip_blank_lines(lines, file)
+        separator = source.separator or _sniffed_separator(first_line, file, source)
+        if separator in ('"', "\r", "\n"):
+            raise ConfigError(f"source.separator = {separator!r}: cannot separate fields")
+        quoted = len(separator) == 1
+        records: Records = (
+            QuotedRecords(lines, separator) if quoted else LiteralRecords(lines, separator)
+        )
+        columns = _column_names(next(records), file)
+        column_roles(columns, file, source)
+        lines.end_record()
+        yield from collect_batches(records, lines, columns, batch_rows=batch_rows)

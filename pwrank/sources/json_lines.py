@@ -1,0 +1,124 @@
+"""One JSON object a line, as batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from pwrank.config import SourceConfig
+from pwrank.errors import SourceError
+from pwrank.sources.columns import column_roles
+from pwrank.sources.files import (
+    BROKEN_ROWS,
+    LINE_COLUMN,
+    RawBatch,
+    SourceFile,
+    open_text,
+    readable,
+)
+from pwrank.sources.lines import MAX_BATCH_CHARACTERS, broken_row
+
+_LINES_TO_GIVE_UP = 100_000
+"""Lines without one object before the file is taken for something else."""
+_INT64 = range(-(2**63), 2**63)
+_EXACT = range(-(2**53), 2**53 + 1)
+"""Integers that a float holds exactly."""
+
+
+def read_json_lines(
+    file: SourceFile, source: SourceConfig, *, batch_rows: int
+) -> Iterator[RawBatch]:
+    """Stream a jsonl file. The columns of the first batch are those that must be there."""
+    known: dict[str, None] = {}
+    with readable(file.path):
+        for objects, lines, broken in _parsed_lines(file, source.encoding, batch_rows):
+            if not known and not objects:
+                raise SourceError(_nothing_in(file, broken))
+            first = not known
+            known |= dict.fromkeys(name for values in objects for name in values)
+            if first:
+                column_roles(list(known), file, source)
+            series = [
+                _series(name, [values.get(name) for values in objects])
+                for name in known
+                if name != LINE_COLUMN
+            ]
+            series.append(pl.Series(LINE_COLUMN, lines, dtype=pl.Int64))
+            yield RawBatch(pl.DataFrame(series), pl.DataFrame(broken, BROKEN_ROWS, orient="row"))
+
+
+_Batch = tuple[list[dict[str, Any]], list[int], list[tuple[int, str, str]]]
+
+
+def _parsed_lines(file: SourceFile, encoding: str, batch_rows: int) -> Iterator[_Batch]:
+    """Objects, their lines and the broken lines; one batch at least."""
+    objects: list[dict[str, Any]] = []
+    lines: list[int] = []
+    broken: list[tuple[int, str, str]] = []
+    characters, some = 0, False
+    with open_text(file.path, encoding) as text:
+        for number, line in enumerate(text, start=1):
+            if not line.strip():
+                continue
+            characters += len(line)
+            value = _parsed(line)
+            if isinstance(value, dict):
+                objects.append(value)
+                lines.append(number)
+            else:
+                broken.append(broken_row(number, value, line))
+            full = len(objects) + len(broken) >= batch_rows or characters >= MAX_BATCH_CHARACTERS
+            if full and (objects or some or len(broken) >= _LINES_TO_GIVE_UP):
+                yield objects, lines, broken
+                objects, lines, broken, characters, some = [], [], [], 0, True
+    if objects or broken or not some:
+        yield objects, lines, broken
+
+
+def _parsed(line: str) -> dict[str, Any] | str:
+    """The object on the line, or why there is none."""
+    try:
+        value = json.loads(line)
+        if not line.isascii() or "\\u" in line:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "the line cannot be decoded"
+    except (ValueError, RecursionError):
+        return "the line is not valid JSON"
+    if not isinstance(value, dict):
+        return "the line is not a JSON object"
+    return value
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    """A typed column; where the values are of several types, each in its own spelling."""
+    types = {type(value) for value in values} - {type(None)}
+    if not types:
+        return pl.Series(name, values, dtype=pl.Null)
+    if types == {str}:
+        return pl.Series(name, values, dtype=pl.String)
+    if types == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
+    if types == {int} and all(value is None or value in _INT64 for value in values):
+        return pl.Series(name, values, dtype=pl.Int64)
+    whole = [value for value in values if isinstance(value, int)] if types == {int, float} else []
+    if float in types and types <= {int, float} and all(value in _EXACT for value in whole):
+        return pl.Series(name, values, dtype=pl.Float64)
+    return pl.Series(name, [_spelled(value) for value in values], dtype=pl.String)
+
+
+def _spelled(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return "|".join(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _nothing_in(file: SourceFile, broken: list[tuple[int, str, str]]) -> str:
+    if not broken:
+        return f"{file.path}: empty file: not one JSON object"
+    return f"{file.path}: no JSON object, one a line, in it: line {broken[0][0]}: {broken[0][1]}"

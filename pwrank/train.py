@@ -1,0 +1,127 @@
+"""Train: when due, a new ranker from all that the date may know; else the newest one."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pwrank.config import Config, section_hash
+from pwrank.datasets import DatasetRef
+from pwrank.fitting import TrainConfig, fit_ranker
+from pwrank.model_card import write_model_card
+from pwrank.model_inputs import history_paths, read_catalogue, read_events, read_histories
+from pwrank.run import Run, code_version
+from pwrank.store import Progress, Store, file_sha256, fingerprint
+from pwrank.weights import load_ranker, save_ranker
+
+TRAIN_VERSION = 1
+"""Raise when the same inputs would give another ranker, or the weights' format changes."""
+
+
+def newest_model(store: Store, as_of: date, kind: str) -> DatasetRef | None:
+    """The newest model of a kind trained as of `as_of` or before: never one of the future."""
+    usable = [
+        ref
+        for ref in store.refs("models")
+        if ref.as_of is not None
+        and ref.as_of <= as_of
+        and ref.figures.get("kind") == kind
+        and all(path.exists() for path in ref.file_paths(store.lake))
+    ]
+    return max(usable, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)
+
+
+def model_kind(config: Config, embeddings: DatasetRef) -> str:
+    """Models of one kind can stand in for each other: same encoder, same training section."""
+    train = config.train.model_dump(mode="json", exclude={"every_days", "warm_start"})
+    return fingerprint(TRAIN_VERSION, embeddings.figures["encoder"], train)
+
+
+def train(
+    run: Run,
+    *,
+    histories: DatasetRef,
+    catalogue: DatasetRef,
+    embeddings: DatasetRef,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> DatasetRef:
+    """Name the ranker for this date, trained now if it is due or `force`d.
+
+    A training that was killed goes on from its last epoch.
+    """
+    store, config = run.store, run.config
+    kind = model_kind(config, embeddings)
+    newest = newest_model(store, run.as_of, kind)
+    due = run.as_of - timedelta(days=config.train.every_days)
+    if newest and newest.as_of and newest.as_of > due and not force:
+        return newest
+    key = fingerprint(
+        "models", kind, [histories.key, catalogue.key, embeddings.key], run.cut, config.seed
+    )
+    if found := store.reuse("models", run.as_of, key):
+        return found
+    folder = store.folder("models", run.as_of, key)
+    paths = history_paths(store, histories)
+    events = read_events(paths)
+    items = read_catalogue(store, catalogue, embeddings)
+    log = read_histories(paths, items.item_ids, events).histories
+    older = load_ranker(store.lake / newest.path) if newest and config.train.warm_start else None
+
+    def tell(_phase: str, _done: int, _planned: int, _figures: dict[str, float]) -> None:
+        if progress:
+            progress(1)
+
+    ranker, metrics = fit_ranker(
+        log,
+        items,
+        cut=int(run.cut.timestamp()),
+        config=TrainConfig(),
+        seed=config.seed,
+        checkpoint=folder / "checkpoint",
+        progress=tell,
+        warm_start=older,
+        device=_device(),
+    )
+    files = [path.name for path in save_ranker(ranker, folder)]
+    figures = _figures(run, kind, histories, metrics, events=events, folder=folder, files=files)
+    figures["warm_start"] = newest.key if older and newest else None
+    write_model_card(folder / "README.md", run, figures)
+    return store.commit(
+        "models",
+        run.as_of,
+        key,
+        files=[*files, "README.md"],
+        rows=log.num_interactions,
+        figures=figures,
+    )
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _figures(
+    run: Run,
+    kind: str,
+    histories: DatasetRef,
+    metrics: dict[str, float],
+    *,
+    events: tuple[str, ...],
+    folder: Path,
+    files: list[str],
+) -> dict[str, Any]:
+    hashes = {name: file_sha256(folder / name) for name in files}
+    return {
+        "kind": kind,
+        "model_version": f"{run.as_of}-{fingerprint(hashes)[:8]}",
+        "events": list(events),
+        "metrics": metrics,
+        "data_until": histories.figures["latest_occurred_at"],
+        "config_hash": section_hash(run.config.train),
+        "code_version": code_version(),
+        "sha256": hashes,
+    }

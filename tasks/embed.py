@@ -1,0 +1,21 @@
+"""Task: encode the texts that the lake has no vector for."""
+
+from __future__ import annotations
+
+from prefect import task
+from pwrank.embed import embed as embed_catalogue
+
+from pwrank.datasets import DatasetRef
+from pwrank.run import Run
+from tasks.measuring import measured
+from tasks.progress import progress_bar
+from tasks.retries import STAGE
+
+
+@task(name="embed", **STAGE)
+def embed(run: Run, catalogue: DatasetRef) -> DatasetRef:
+    """Catalogue -> embeddings, keyed by content."""
+    with measured(run, "embed") as told, progress_bar("embed", "texts") as progress:
+        ref = embed_catalogue(run.store, catalogue, run.config, as_of=run.as_of, progress=progress)
+        told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+    return ref

@@ -1,0 +1,35 @@
+"""Task: land new drops and write what the as-of date may know."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from pwrank.ingest import Ingested
+from pwrank.ingest import ingest as ingest_drops
+from pwrank.run import Run
+from tasks.measuring import measured
+from tasks.progress import progress_bar
+from tasks.retries import STAGE
+
+
+@task(name="ingest", **STAGE)
+def ingest(run: Run) -> Ingested:
+    """Source drops -> interactions, items, rejects -> histories and catalogue."""
+    with measured(run, "ingest") as told, progress_bar("ingest", "files") as progress:
+        done = ingest_drops(
+            run.store,
+            run.config,
+            as_of=run.as_of,
+            cut=run.cut,
+            now=run.now,
+            known_at=run.known_at,
+            progress=progress,
+        )
+        told.rows = done.histories.rows
+        told.reused = done.histories.reused and done.catalogue.reused
+        told.figures = {
+            "landed": done.landed,
+            "histories": dict(done.histories.figures),
+            "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
+        }
+    return done

@@ -1,0 +1,35 @@
+"""Task: train the ranker when it is due, else name the newest one."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from pwrank.datasets import DatasetRef
+from pwrank.run import Run
+from pwrank.train import train as train_ranker
+from tasks.measuring import measured
+from tasks.progress import progress_bar
+from tasks.retries import STAGE
+
+
+@task(name="train", **STAGE)
+def train(
+    run: Run,
+    histories: DatasetRef,
+    catalogue: DatasetRef,
+    embeddings: DatasetRef,
+    *,
+    force: bool = False,
+) -> DatasetRef:
+    """Interactions, items, embeddings -> a ranker (safetensors, JSON, model card)."""
+    with measured(run, "train") as told, progress_bar("train", "batches") as progress:
+        ref = train_ranker(
+            run,
+            histories=histories,
+            catalogue=catalogue,
+            embeddings=embeddings,
+            force=force,
+            progress=progress,
+        )
+        told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+    return ref

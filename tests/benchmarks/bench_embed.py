@@ -1,0 +1,132 @@
+"""Encoding texts: pwrank against sentence-transformers, same model, same texts, in alternation.
+
+    python tests/benchmarks/bench_embed.py [--json] [--threads 2] [--repeats 5]
+
+Prints texts a second, the ratio (median of the pairwise ratios), the cosine between the two, and
+the share of the machine's own matrix-product rate that the model's arithmetic reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0")):
+    os.environ.setdefault(_name, _value)  # idle threads sleep; before torch is imported
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from pwrank.config import EncoderConfig
+from pwrank.encoder import TextEncoder, load_encoder
+from pwrank.encoder_files import find_encoder_files
+
+WORDS = (
+    "the a of and with for in on to from old new small large red blue green black white steel wood "
+    "glass paper cotton leather shoe lamp chair table clock mirror basket bottle bag cup plate "
+    "garden kitchen winter summer travel story love war river mountain city night dream family "
+    "history music light set pack pair vintage classic modern natural heart star flower bird "
+    "retrospot polkadot jam jar bunting alarm cake stand lunch box hot water union jack doormat"
+).split()
+
+LENGTHS = {"short": (1500, 4, 16), "long": (150, 150, 190)}
+"""Texts, fewest and most words of each."""
+
+
+def make_texts(count: int, fewest: int, most: int) -> list[str]:
+    """Texts of the given length in words, the same every time."""
+    rng = random.Random(7)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(fewest, most))) for _ in range(count)]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """FLOP/s of a matrix product in the cache: what no encoder can exceed."""
+    left, right = torch.randn(1024, 1536).to(dtype), torch.randn(1536, 1536).to(dtype)
+    best = min(seconds(lambda: left @ right) for _ in range(30))
+    return 2 * 1024 * 1536 * 1536 / best
+
+
+def flops(encoder: TextEncoder, tokens: int, length: float) -> float:
+    """Products of the layers and of attention for so many tokens in texts of this length."""
+    network = encoder._loaded.network
+    weights = sum(m.weight.numel() for m in network.encoder.modules() if hasattr(m, "in_features"))
+    layers = network.config.num_hidden_layers
+    return tokens * (2 * weights + 4 * length * encoder.dim * layers)
+
+
+def compare(
+    ours: TextEncoder, theirs: SentenceTransformer, texts: list[str], repeats: int
+) -> dict[str, float]:
+    """Figures of one length of text."""
+    expected = theirs.encode(texts, normalize_embeddings=True)
+    before = ours.tokens_encoded
+    vectors = ours.encode(texts)
+    tokens = ours.tokens_encoded - before
+    pairs = [
+        (seconds(lambda: ours.encode(texts)), seconds(lambda: theirs.encode(texts)))
+        for _ in range(repeats)
+    ]
+    own = statistics.median(pair[0] for pair in pairs)
+    peer = statistics.median(pair[1] for pair in pairs)
+    dtype = getattr(torch, str(ours.description["precision"]))
+    rate = flops(ours, tokens, tokens / len(texts)) / own
+    cosines = (vectors * expected).sum(axis=1)
+    return {
+        "texts": len(texts),
+        "tokens_per_text": tokens / len(texts),
+        "pwrank_texts_per_s": len(texts) / own,
+        "peer_texts_per_s": len(texts) / peer,
+        "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
+        "cosine_min": float(cosines.min()),
+        "cosine_mean": float(cosines.mean()),
+        "share_of_product_rate": rate / product_rate(dtype),
+    }
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    config = EncoderConfig(max_length=256)
+    theirs = SentenceTransformer(str(find_encoder_files(config).folder), device="cpu")
+    result: dict[str, dict[str, float]] = {}
+    for precision in ("auto", "float32"):
+        settings = config.model_copy(update={"precision": precision, "device": "cpu"})
+        ours = load_encoder(settings, threads=options.threads)
+        for name, (count, fewest, most) in LENGTHS.items():
+            figures = compare(ours, theirs, make_texts(count, fewest, most), options.repeats)
+            result[f"{name} {ours.description['precision']}"] = figures
+    if options.json:
+        json.dump(result, sys.stdout, indent=1)
+        return
+    for name, figures in result.items():
+        print(
+            f"{name:<15} {figures['tokens_per_text']:5.0f} tokens  "
+            f"pwrank {figures['pwrank_texts_per_s']:7.1f}/s  "
+            f"sentence-transformers {figures['peer_texts_per_s']:7.1f}/s  "
+            f"ratio {figures['ratio']:.2f}  cosine >= {figures['cosine_min']:.5f}  "
+            f"{figures['share_of_product_rate']:.0%} of the product rate",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
