@@ -77,13 +77,15 @@ def _guarded(command: Any, options: argparse.Namespace) -> int:
 
     try:
         answer = command.run(options)
+        _tell(answer, as_json=options.json)
     except PwrankError as error:
         if options.debug:
             raise
         print(f"pwrank: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        # The reader has seen enough (`| head`); nothing may be flushed into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print("pwrank: interrupted; run the same command again to finish the rest", file=sys.stderr)
@@ -98,11 +100,16 @@ def _guarded(command: Any, options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    if options.json:
+    return int(answer.exit_code)
+
+
+def _tell(answer: Any, *, as_json: bool) -> None:
+    """Print what a command has to say, and notice here if nobody listens any more."""
+    if as_json:
         print(json.dumps(answer.data, indent=1, default=str, ensure_ascii=False))
     else:
         print(answer.text)
-    return int(answer.exit_code)
+    sys.stdout.flush()
 
 
 def _module(name: str) -> Any:

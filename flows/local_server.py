@@ -41,7 +41,10 @@ def prefect_api() -> Iterator[None]:
         try:
             _wait_until_up(url, server)
             with temporary_settings({PREFECT_API_URL: url}):
-                yield
+                try:
+                    yield
+                finally:
+                    _send_what_is_queued()
         finally:
             server.terminate()
             try:
@@ -49,6 +52,15 @@ def prefect_api() -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+
+def _send_what_is_queued() -> None:
+    """Let Prefect's background workers finish; they would retry for a minute against nobody."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=5)
 
 
 def _free_port() -> int:

@@ -141,6 +141,8 @@ def parse_availability(values: pl.Series, verdicts: Verdicts) -> pl.Series:
     """Whether the item may be recommended: words of yes and no, or a stock above zero."""
     if values.dtype == pl.Boolean:
         return values.fill_null(value=True)
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
     words = parse_text(values, "available", verdicts).str.to_lowercase()
     stock = words.cast(pl.Float64, strict=False)
     yes = words.is_in(_YES) | (words == "") | (stock > 0).fill_null(value=False)

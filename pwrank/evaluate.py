@@ -47,36 +47,42 @@ def evaluate(
     those rankings judged by the interactions since, `model`: its figures from training. `overlap`
     and `published` are null on the first night. With embeddings it also tells their diversity.
     """
-    earlier = [day for day in published_dates(store) if day < as_of]
-    before = read_publication(store, earlier[-1]) if earlier else None
+    last = max((day for day in published_dates(store) if day < as_of), default=None)
+    before = read_publication(store, last) if last else None
     inputs = (staged, histories, catalogue, model, *([embeddings] if embeddings else []))
     key = _key(config, inputs, before)
-    reused = store.reuse("reports", as_of, key)
-    if reused:
-        return reused
-    parts = staged.file_paths(store.lake)
+    if found := store.reuse("reports", as_of, key):
+        return found
     items = pl.read_parquet(catalogue.file_paths(store.lake))
     log = _interactions(store, histories)
-    counts = log.group_by("item_id").agg(pl.len()).collect(engine="streaming")
+    about = _about_staged(store, staged, items, log)
     content: dict[str, Any] = {
         "as_of": as_of.isoformat(),
-        "staged": staged_figures(parts, staged.rows, items, counts),
         "model": {"key": model.key, "trained_as_of": str(model.as_of), **model.figures},
-        "overlap": None,
-        "published": None,
-    }
-    if before:
-        users = content["staged"]["users"]
-        lists = read_rankings(store.lake, earlier[-1])
-        overlap = overlap_figures(parts, lists, users)
-        content["overlap"] = {"with": str(earlier[-1]), **overlap}
-        content["published"] = _judge_published(
-            store, config, log, items, (earlier[-1], as_of), embeddings=embeddings
+        "staged": about,
+        "overlap": _overlap(store, staged, last, about["users"]) if last else None,
+        "published": _judge_published(
+            store, config, log, items, (last, as_of), embeddings=embeddings
         )
-    folder = store.folder("reports", as_of, key)
-    write_json(folder / METRICS_FILE, content)
-    figures = _headline(content)
-    return store.commit("reports", as_of, key, files=[METRICS_FILE], rows=0, figures=figures)
+        if last
+        else None,
+    }
+    write_json(store.folder("reports", as_of, key) / METRICS_FILE, content)
+    told = _headline(content)
+    return store.commit("reports", as_of, key, files=[METRICS_FILE], rows=0, figures=told)
+
+
+def _about_staged(
+    store: Store, staged: DatasetRef, items: pl.DataFrame, log: pl.LazyFrame
+) -> dict[str, Any]:
+    counts = log.group_by("item_id").agg(pl.len()).collect(engine="streaming")
+    return staged_figures(staged.file_paths(store.lake), staged.rows, items, counts)
+
+
+def _overlap(store: Store, staged: DatasetRef, last: date, users: int) -> dict[str, Any]:
+    published = read_rankings(store.lake, last)
+    figures = overlap_figures(staged.file_paths(store.lake), published, users)
+    return {"with": last.isoformat(), **figures}
 
 
 def _judge_published(

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from pwrank.baselines import Baseline, popularity_list, recent_popularity, user_items
 from pwrank.config import CleanConfig
 from pwrank.errors import SourceError
-from pwrank.evaluation import PUBLISHED, SLICES, Evaluation
-from pwrank.judged_lists import judge_baseline, judge_rankings, judge_slice
+from pwrank.evaluation import SLICES, Evaluation
+from pwrank.judged_lists import judge_all, judge_slices
 from pwrank.list_figures import aligned, describe_lists, evenly_spaced, judge_scores
+from pwrank.metrics import Ints
 from pwrank.run import cut_of
 
 COLD_INTERACTIONS = 5
@@ -125,6 +125,12 @@ def slice_pairs(
     return {name: counted.filter(rules[name]).select("user_id", "item_id") for name in SLICES}
 
 
+def interactions_per_item(history: pl.LazyFrame, items: pl.Series) -> Ints:
+    """(items,) interactions of each item."""
+    counts = history.group_by("item_id").agg(pl.len()).collect(engine="streaming")
+    return aligned(counts, items, "len")
+
+
 def evaluate_holdout(  # noqa: PLR0913 - the parts of one question
     rankings: pl.LazyFrame,
     holdout: pl.DataFrame,
@@ -140,42 +146,32 @@ def evaluate_holdout(  # noqa: PLR0913 - the parts of one question
 ) -> Evaluation:
     """Judge rankings `user_id, rank, item_id[, score]` by the interactions that followed.
 
-    holdout: `user_id, item_id` from the cut on. history: `user_id, item_id, occurred_at` before
-    the cut. catalogue: `item_id[, available, content_hash]`; embeddings: `content_hash,
-    embedding`. Baselines default to popularity of all time and of the last 1, 7 and 30 days.
-    Raises SourceError where the holdout's columns or id types do not fit.
+    holdout: `user_id, item_id` from the cut on; history: `user_id, item_id, occurred_at` before it;
+    catalogue: `item_id[, available, content_hash]`; embeddings: `content_hash, embedding`.
+    Baselines default to popularity of all time and of the last 1, 7 and 30 days. Raises
+    SourceError where the holdout's columns or id types do not fit.
     """
     check_ids(holdout, rankings)
     before = history.lazy()
     pairs, account = relevant_pairs(holdout, before, catalogue, exclude_seen=exclude_seen)
     users = pairs["user_id"].unique().sort()
     listed = rankings.select("user_id").unique().collect(engine="streaming")["user_id"]
-    account["users_listed"] = len(listed)
-    account["users_without_list"] = int((~users.is_in(listed.implode())).sum())
-    sampled = evenly_spaced(users)
+    without_list = int((~users.is_in(listed.implode())).sum())
     if baselines is None:
         cut = cut_of(as_of, time_zone)
         baselines = default_baselines(before, catalogue, users, exclude_seen=exclude_seen, cut=cut)
-    lists = {PUBLISHED: judge_rankings(rankings, pairs, sampled)}
-    for name, baseline in baselines.items():
-        lists[name] = judge_baseline(baseline, pairs, sampled)
-    counts = before.group_by("item_id").agg(pl.len()).collect(engine="streaming")
-    interactions = aligned(counts, catalogue["item_id"], "len")
+    lists = judge_all(rankings, baselines, pairs)
+    interactions = interactions_per_item(before, catalogue["item_id"])
     return Evaluation(
         as_of=as_of,
         exclude_seen=exclude_seen,
-        account=account,
-        slices={
-            name: judge_slice(part, lists, np.random.default_rng([seed, number]))
-            for number, (name, part) in enumerate(slice_pairs(pairs, before, listed).items())
-        },
+        account={**account, "users_listed": len(listed), "users_without_list": without_list},
+        slices=judge_slices(slice_pairs(pairs, before, listed), lists, seed),
         lists={
             name: describe_lists(judged.shown, judged.sample, catalogue, interactions, embeddings)
             for name, judged in lists.items()
         },
-        calibration=_calibration(
-            rankings, pairs, {"listed": evenly_spaced(listed), "judged": sampled}
-        ),
+        calibration=_calibration(rankings, pairs, {"listed": listed, "judged": users}),
     )
 
 
@@ -184,5 +180,8 @@ def _calibration(
 ) -> dict[str, Any]:
     if "score" not in rankings.collect_schema():
         return {}
-    judged = {name: judge_scores(rankings, pairs, users) for name, users in populations.items()}
+    judged = {
+        name: judge_scores(rankings, pairs, evenly_spaced(users))
+        for name, users in populations.items()
+    }
     return {name: figures for name, figures in judged.items() if figures is not None}

@@ -11,6 +11,7 @@ import polars as pl
 from pwrank import metrics
 from pwrank.baselines import Baseline
 from pwrank.evaluation import PUBLISHED, Figure, Slice
+from pwrank.list_figures import evenly_spaced
 
 LIST_LENGTH = max(metrics.CUTOFFS)
 FIRST_RANKS = 10
@@ -98,3 +99,24 @@ def judge_slice(
             if i != own
         },
     )
+
+
+def judge_all(
+    rankings: pl.LazyFrame, baselines: Mapping[str, Baseline], pairs: pl.DataFrame
+) -> dict[str, JudgedLists]:
+    """Judge the published lists and every baseline on the same pairs and sampled users."""
+    sampled = evenly_spaced(pairs["user_id"])
+    lists = {PUBLISHED: judge_rankings(rankings, pairs, sampled)}
+    for name, baseline in baselines.items():
+        lists[name] = judge_baseline(baseline, pairs, sampled)
+    return lists
+
+
+def judge_slices(
+    parts: Mapping[str, pl.DataFrame], lists: Mapping[str, JudgedLists], seed: int
+) -> dict[str, Slice]:
+    """Judge every slice with draws of its own, so that one slice never changes another."""
+    return {
+        name: judge_slice(pairs, lists, np.random.default_rng([seed, number]))
+        for number, (name, pairs) in enumerate(parts.items())
+    }

@@ -19,13 +19,13 @@ from pwrank.datasets import INTERACTIONS, ITEMS, REJECTS, UTC_MICROSECONDS, IdTy
 from pwrank.errors import ConfigError, SourceError
 from pwrank.sources.columns import column_roles
 from pwrank.sources.files import LINE_COLUMN, SourceFile, did_you_mean
+from pwrank.sources.lines import RAW_CHARACTERS
 from pwrank.timestamps import parse_timestamps
 
 DEFAULT_EVENT = "interaction"
 DEFAULT_WEIGHT = 1.0
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 """`occurred_at` of every row of a source without times: their order is `source_line`."""
-RAW_CHARACTERS = 2_000
 
 _BUILT_IN = ("item_id", "title", "text", "category", "available", "updated_at")
 

@@ -61,7 +61,7 @@ def _prefect() -> Finding:
 
 def _configured(path: Path) -> list[Finding]:
     from pwrank.config import load_config
-    from pwrank.encoder import locate_encoder
+    from pwrank.encoder_files import find_encoder_files
     from pwrank.errors import PwrankError
     from pwrank.store import Store
 
@@ -79,7 +79,7 @@ def _configured(path: Path) -> list[Finding]:
     except PwrankError as error:
         findings.append(("lake", False, str(error)))
     try:
-        findings.append(("encoder", True, str(locate_encoder(config.encoder))))
+        findings.append(("encoder", True, str(find_encoder_files(config.encoder).folder)))
     except PwrankError as error:
         findings.append(("encoder", False, str(error)))
     return findings

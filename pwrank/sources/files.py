@@ -66,9 +66,11 @@ def list_table_files(table: Table, path: Path) -> list[SourceFile]:
 
     Hidden and temporary files (`.*`, `_*`) are skipped in folders and globs.
     """
-    if path.is_file():
+    with readable(path):
+        is_file, is_folder = path.is_file(), path.is_dir()
+    if is_file:
         return [SourceFile(table, path, printable_name(Path(path.name)))]
-    if path.is_dir():
+    if is_folder:
         base, found = path, _files_below(path)
         wanted = "no .csv, .tsv, .parquet or .jsonl file in it"
     elif glob.has_magic(str(path)):

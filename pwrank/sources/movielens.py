@@ -60,7 +60,8 @@ def list_files(source: SourceConfig) -> list[SourceFile]:
         if (folder / ratings).is_file() and (folder / movies).is_file():
             interactions = list_table_files("interactions", folder / ratings)
             return interactions + list_table_files("items", folder / movies)
-    present = {entry.name for entry in folder.iterdir()}
+    with readable(folder):
+        present = {entry.name for entry in folder.iterdir() if entry.is_file()}
     half = next((pair for pair in LAYOUTS if present & set(pair)), None)
     if half:
         (missing,) = set(half) - present
@@ -102,7 +103,8 @@ def id_types(files: Sequence[SourceFile], source: SourceConfig) -> IdTypes:
     for file in files:
         for batch in read_batches(file, source, batch_rows=_PEEKED_ROWS):
             for name in set(canonical) & set(batch.rows.columns):
-                ids = batch.rows[name].drop_nulls()
+                ids = batch.rows[name]
+                ids = ids.filter(ids.str.strip_chars() != "")
                 whole = ids.cast(pl.Int64, strict=False).cast(pl.String) == ids
                 canonical[name] &= whole.fill_null(value=False).all()
             if file.table == "interactions":

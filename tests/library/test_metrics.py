@@ -143,9 +143,8 @@ def test_bootstrap_does_not_depend_on_how_many_draws_are_held_at_once(monkeypatc
     values = np.random.default_rng(1).random((50, 3))
     whole = metrics.bootstrap_means(values, np.random.default_rng(2), resamples=40)
     monkeypatch.setattr(metrics, "_CELLS_PER_DRAW", 120)
-    assert np.allclose(
-        whole, metrics.bootstrap_means(values, np.random.default_rng(2), resamples=40)
-    )
+    parts = metrics.bootstrap_means(values, np.random.default_rng(2), resamples=40)
+    assert np.allclose(whole, parts)
 
 
 def test_a_constant_difference_has_an_interval_without_width():

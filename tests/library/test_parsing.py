@@ -380,6 +380,8 @@ def test_availability_is_told_by_words_and_by_stock() -> None:
     assert typed["available"].to_list() == list(words.values())
     _, rejects = items(item_id=["1", "2"], title=["a", "b"], available=["perhaps", "nan"])
     assert rejects["reason"].to_list() == ["available is neither yes nor no"] * 2
+    typed, _ = items(item_id=["1", "2"], title=["a", "b"], available=[0.0, float("nan")])
+    assert typed["available"].to_list() == [False, True]
     typed, _ = items(item_id=["1", "2"], title=["a", "b"], available=[False, None])
     assert typed["available"].to_list() == [False, True]
 

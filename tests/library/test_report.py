@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pwrank.holdout import evaluate_holdout
-from pwrank.report import render_report, write_report
+from pwrank.report import ABSENT, render_report, write_report
 from pwrank.report_charts import difference_panel, histogram, ranker_panels, validation_curve
 from tests.library.judged_world import AS_OF, CATALOGUE_FRAME, HISTORY, LISTS, log, rankings
 
@@ -181,9 +181,9 @@ def test_figures_that_cannot_be_had_are_shown_as_a_dash():
     lists = {**staged("ranker"), "list_length": {}, "gini@10": None, "popular_share@10": None}
     lists["sources"] = {"all": {}, "first_10": {}}
     lists["scores"] = {"quantiles": {}, "histogram": {"edges": [], "rows": []}}
-    nobody = {name: None for name in overlap("x")} | {"with": "2024-03-01", "users_compared": 0}
+    nobody = dict.fromkeys(overlap("x")) | {"with": "2024-03-01", "users_compared": 0}
     page = render_report({**data(), "metrics": {"staged": lists, "overlap": nobody}})
-    assert "Gini of exposure –" in Page(page).text
+    assert f"Gini of exposure {ABSENT}" in Page(page).text
 
 
 def test_a_refused_night_shows_its_gates_first():

@@ -375,12 +375,12 @@ def test_movielens_100k_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_movielens_1m_and_10m_are_read(tmp_path: Path, encoding: str) -> None:
-    written(tmp_path / "ratings.dat", "1::122::5::838985046\n1::185::3.5::838983525\n")
+    written(tmp_path / "ratings.dat", "1::122::5::838985046\n1::185::3.5::838983525\n::1::1::1\n")
     movies = "122::Léon: The :: Cut (1994)::Action|Drama\n185::b (1)::(no genres listed)\n"
     written(tmp_path / "movies.dat", movies.encode(encoding))
     ids, ratings, movies_read = movielens(tmp_path)
     assert ids == IdTypes(IdType.INT64, IdType.INT64)
-    assert ratings["rating"].to_list() == ["5", "3.5"]
+    assert ratings["rating"].to_list() == ["5", "3.5", "1"]
     assert movies_read.rows() == [
         ("122", "Léon: The :: Cut (1994)", "Action|Drama", 1),
         ("185", "b (1)", "", 2),
@@ -419,6 +419,7 @@ def test_a_folder_that_is_no_movielens_is_told_what_was_looked_for(tmp_path: Pat
     with pytest.raises(SourceError, match=r"did you mean.*inner"):
         list_files(SourceConfig(kind="movielens", folder=tmp_path))
     written(tmp_path / "ratings.csv", "")
+    (tmp_path / "movies.csv").mkdir()
     with pytest.raises(SourceError, match=r"no movies\.csv beside ratings\.csv"):
         list_files(SourceConfig(kind="movielens", folder=tmp_path))
     with pytest.raises(SourceError, match="no such folder"):
