@@ -9,19 +9,19 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pwrank.config import Config, load_config
-
 if TYPE_CHECKING:
+    from pwrank.config import Config
     from pwrank.published_refs import NightRefs
     from pwrank.store import Store
 
 
-def check_before(path: Path) -> Config:
+def check_before(path: Path) -> "Config":
     """Load the configuration and find the source files, before anything slow is started."""
-    config = load_config(path, os.environ)
+    from pwrank.config import load_config
     from pwrank.sources import list_files
     from pwrank.store import Store
 
+    config = load_config(path, os.environ)
     Store(config.lake).open()
     list_files(config.source)
     return config
@@ -41,7 +41,7 @@ def stage_lines() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def stage_table(config: Config, as_of: date) -> tuple[str, list[dict[str, Any]]]:
+def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]]]:
     """The stages of a date's last run, as text and as data, with the account of rows."""
     from pwrank.stage_log import read_stage_records
     from pwrank.store import Store

@@ -9,14 +9,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.runs import (
-    Retrying,
-    night_refs,
-    record_run,
-    run_name,
-    score_shards,
-    started_run,
-)
+from flows.runs import Retrying, night_refs, run_name, score_shards, started_run
 from pwrank.publish import Published
 from tasks.embed import embed
 from tasks.evaluate import evaluate
@@ -47,6 +40,4 @@ def nightly(
         score_shards(score, run, night)
         staged = again(stage_rankings)(run, night)
         metrics = again(evaluate)(run, staged, night)
-        published = again(publish)(run, staged, night, metrics)
-        record_run(run, published)
-        return published
+        return again(publish)(run, staged, night, metrics)

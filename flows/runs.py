@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from prefect import Task, unmapped
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.run_page import shown_in_ui
 from pwrank.config import RuntimeConfig, load_config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import ConfigError, PwrankError
@@ -26,7 +26,6 @@ from pwrank.publication import published_dates
 from pwrank.publish import Published
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run, open_run
-from pwrank.stage_log import read_stage_records
 from pwrank.store import Store
 from tasks.retries import retry_options
 
@@ -43,18 +42,23 @@ def scheduled_day(time_zone: str) -> date:
 def run_name() -> str:
     """Name of a flow run: its flow and its as-of date."""
     as_of = flow_run.parameters.get("as_of")
-    return f"{flow_run.flow_name}-{as_of or scheduled_day('UTC')}"
+    if as_of is None:
+        # A configuration that cannot be read is told by the run, not by its name.
+        with contextlib.suppress(PwrankError):
+            config = load_config(Path(flow_run.parameters["config"]), os.environ)
+            as_of = scheduled_day(config.time_zone)
+    return f"{flow_run.flow_name}-{as_of or 'unknown date'}"
 
 
 @contextlib.contextmanager
 def started_run(config: Path, as_of: date | None, known_at: str | None) -> Iterator[Run]:
-    """Load the configuration, open the lake and hold the date until the block ends."""
+    """Load the configuration, open the lake, hold the date and show what came of it."""
     resolved = load_config(config, os.environ)
     now = datetime.now(UTC)
     day = as_of or scheduled_day(resolved.time_zone)
     run = open_run(resolved, day, now=now, known_at=parse_known_at(known_at, now))
     holder = {"host": socket.gethostname(), "process": os.getpid(), "since": f"{now:%F %T} UTC"}
-    with date_lease(run.store, run.as_of, holder):
+    with date_lease(run.store, run.as_of, holder), shown_in_ui(run):
         yield run
 
 
@@ -91,7 +95,7 @@ def task_runner(runtime: RuntimeConfig) -> TaskRunner[PrefectFuture[int]]:
 
 
 def score_shards(score: Task[..., int], run: Run, night: NightRefs) -> None:
-    """Score every shard, some at a time, and wait for all."""
+    """Score every shard, some at a time. One that fails stops no other; its error ends the run."""
     parameters = {
         "shard": list(range(run.config.score.shards)),
         "run": unmapped(run),
@@ -99,7 +103,9 @@ def score_shards(score: Task[..., int], run: Run, night: NightRefs) -> None:
     }
     retried = score.with_options(**retry_options(run.config.runtime))
     with task_runner(run.config.runtime) as runner:
-        runner.map(retried, parameters).result()
+        shards = runner.map(cast("Task[..., Any]", retried), parameters)
+        shards.wait()
+        shards.result()
 
 
 def night_refs(
@@ -107,26 +113,6 @@ def night_refs(
 ) -> NightRefs:
     """What the shards read."""
     return NightRefs(known.histories, known.catalogue, embeddings, model, items)
-
-
-def record_run(run: Run, published: Published) -> None:
-    """Show the stages as a table among the artifacts of the flow run."""
-    rows = [
-        {
-            "stage": record.stage,
-            "did": "reused" if record.reused else "computed",
-            "rows": record.rows,
-            "seconds": record.seconds,
-            "peak MB": record.peak_bytes // 1_000_000,
-        }
-        for record in read_stage_records(run.store, run.as_of)
-    ]
-    create_table_artifact(
-        table=rows,
-        key="stages",
-        description=f"{run.as_of}: {published.users:,} users, {published.rows:,} rows, "
-        f"version {published.version}",
-    )
 
 
 @dataclass(frozen=True)

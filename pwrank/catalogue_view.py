@@ -142,6 +142,11 @@ def build_catalogue(
             f"none of the {catalogue.height:,} items known before {as_of} has text; "
             "name the title or text column in [source.columns]"
         )
+    if not catalogue["available"].any():
+        raise SourceError(
+            f"none of the {catalogue.height:,} items known before {as_of} is available; "
+            "check the column that [source.columns] `available` names"
+        )
     folder = store.folder("catalogue", as_of, key)
     write_dataset(store, CATALOGUE, catalogue, folder / "part-00000.parquet", ids)
     figures = {

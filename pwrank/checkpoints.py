@@ -57,7 +57,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, slot = name.split("/")
-        state.setdefault(int(number), {})[slot] = value
+        # Cloned: what safetensors maps is not aligned, and vector instructions then round otherwise.
+        state.setdefault(int(number), {})[slot] = value.clone()
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 

@@ -7,7 +7,7 @@ shard holds whole users.
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 
 import polars as pl
 
@@ -83,8 +83,11 @@ def _is_positive(config: CleanConfig) -> pl.Expr:
 
 def _is_robot(config: CleanConfig) -> pl.Expr:
     """Whether the row's user has a day with more interactions than a person can have."""
-    on_day = pl.len().over("user_id", pl.col("occurred_at").dt.date())
-    return on_day.max().over("user_id") > config.max_user_interactions_per_day
+    day = pl.col("occurred_at").dt.date()
+    on_day = pl.len().over("user_id", day)
+    # A log without times has all its rows at the epoch: that day says nothing.
+    timed = pl.when(day > date(1970, 1, 1)).then(on_day).otherwise(0)
+    return timed.max().over("user_id") > config.max_user_interactions_per_day
 
 
 def _merge_repeated(rows: pl.DataFrame, *, add_weights: bool) -> pl.DataFrame:

@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from pwrank.errors import ConfigError
@@ -59,6 +60,7 @@ class ColumnsConfig(Section):
     items_item_id: str | None = None
     """Name of the item id in the items table, where it differs from the interactions'."""
     timestamp: str = "timestamp"
+    """"" where the interactions have no time; their order in the file is the order then."""
     rating: str = "rating"
     event: str = "event"
     weight: str = "weight"
@@ -75,13 +77,15 @@ class SourceConfig(Section):
 
     kind: Literal["tables", "movielens"] = "tables"
     interactions: Path | None = None
-    """tables: file, folder or glob; csv, csv.gz, parquet or jsonl."""
+    """tables: file, folder or glob; csv, tsv, parquet or jsonl, gzipped or not."""
     items: Path | None = None
     """tables: file, folder or glob; may be the interactions again, if they carry the titles."""
+    users: Path | None = None
+    """tables: optional; users who are owed a list even if they never did anything."""
     folder: Path | None = None
     """movielens: the folder with the ratings and the movies."""
     separator: str | None = None
-    """tables: field separator of csv files; found from the first line when not given."""
+    """tables: of csv files, one or more characters; found from the first line if not given."""
     encoding: str = "utf-8"
     """tables: text encoding of csv and jsonl files."""
     timestamp_unit: Literal["auto", "seconds", "milliseconds", "microseconds"] = "auto"
@@ -94,7 +98,11 @@ class SourceConfig(Section):
 
 
 class RejectRule(Section):
-    """Rows of the source to set aside, with the reason that stands in `rejects/`."""
+    """Rows of the source to set aside, with the reason that stands in `rejects/`.
+
+    Any one condition that holds rejects. Rules apply in their order, after broken lines and
+    missing ids, before timestamps, ratings and weights.
+    """
 
     reason: str
     column: str
@@ -104,6 +112,12 @@ class RejectRule(Section):
     """Regular expression found anywhere in the text of the value."""
     below: float | None = None
     above: float | None = None
+
+    @model_validator(mode="after")
+    def _has_condition(self) -> RejectRule:
+        if self.matches is None and self.below is None and self.above is None:
+            raise ValueError(f"rule {self.reason!r} needs `matches`, `below` or `above`")
+        return self
 
 
 class CleanConfig(Section):
@@ -294,11 +308,18 @@ def resolve_config(raw: Mapping[str, Any], *, folder: Path, place: str) -> Confi
         raise ConfigError(f"{place}: [source] kind = {source.kind!r} needs {keys}")
     paths = {
         name: folder.absolute() / value
-        for name in ("interactions", "items", "folder")
+        for name in ("interactions", "items", "users", "folder")
         if (value := getattr(source, name)) is not None
     }
-    lake = folder.absolute() / config.lake
-    return config.model_copy(update={"lake": lake, "source": source.model_copy(update=paths)})
+    model = folder.absolute() / config.encoder.model
+    encoder = {"model": str(model)} if model.is_dir() else {}
+    return config.model_copy(
+        update={
+            "lake": folder.absolute() / config.lake,
+            "source": source.model_copy(update=paths),
+            "encoder": config.encoder.model_copy(update=encoder),
+        }
+    )
 
 
 def section_hash(*sections: BaseModel | Mapping[str, Any] | str) -> str:

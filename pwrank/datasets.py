@@ -124,6 +124,19 @@ ITEMS = Dataset(
 )
 """`attributes` is a JSON object of the source's other columns, for the text template."""
 
+LISTED_USERS = Dataset(
+    "users",
+    {
+        "user_id": USER_ID,
+        "ingested_at": UTC_MICROSECONDS,
+        "source_file": pl.String(),
+        "source_line": pl.Int64(),
+    },
+    key=("source_file", "source_line"),
+    sort=("source_line",),
+)
+"""Users named by the optional users table, who are owed a list whatever they did."""
+
 REJECTS = Dataset(
     "rejects",
     {
@@ -154,8 +167,9 @@ HISTORIES = Dataset(
 )
 """Cleaned interactions before the cut, one file a shard of users."""
 
-USERS = Dataset("users", {"user_id": USER_ID}, key=("user_id",), sort=("user_id",))
-"""Every user with an interaction before the cut, cleaned away or not; beside HISTORIES."""
+USERS = Dataset("owed_users", {"user_id": USER_ID}, key=("user_id",), sort=("user_id",))
+"""Everyone owed a list: with an interaction before the cut, cleaned away or not, or in the users
+table. One file a shard, beside HISTORIES."""
 
 CATALOGUE = Dataset(
     "catalogue",
@@ -196,7 +210,17 @@ RANKINGS = Dataset(
     sort=("user_id", "rank"),
 )
 
-ALL_DATASETS = (INTERACTIONS, ITEMS, REJECTS, HISTORIES, USERS, CATALOGUE, EMBEDDINGS, RANKINGS)
+ALL_DATASETS = (
+    INTERACTIONS,
+    ITEMS,
+    LISTED_USERS,
+    REJECTS,
+    HISTORIES,
+    USERS,
+    CATALOGUE,
+    EMBEDDINGS,
+    RANKINGS,
+)
 
 
 def embeddings_schema(dim: int) -> pl.Schema:

@@ -83,6 +83,16 @@ def encode_missing(
     parts.merge_small()
 
 
+def text_counts(hashes: pl.Series, distinct: pl.Series, missing: pl.Series) -> dict[str, int]:
+    """The account of texts: rows, rows without text, and what became of each distinct text."""
+    return {
+        "texts_total": len(hashes),
+        "texts_empty": int((hashes == "").sum()),
+        "texts_encoded": len(missing),
+        "texts_reused": len(distinct) - len(missing),
+    }
+
+
 def embed(
     store: Store,
     catalogue: DatasetRef,
@@ -122,10 +132,7 @@ def embed(
         figures={
             "encoder": identity.key,
             "dim": dim,
-            "texts_total": len(hashes),
-            "texts_empty": int((hashes == "").sum()),
-            "texts_encoded": len(missing),
-            "texts_reused": len(distinct) - len(missing),
+            **text_counts(hashes, distinct, missing),
             "tokens": tokens,
             "description": identity.description,
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -111,13 +111,14 @@ class Evaluation:
             "strongest_baseline": self.strongest_baseline,
         }
 
-    def table(self) -> str:
-        """Plain text for a terminal: a block a slice, then the lists."""
+    def table(self, slices: Container[str] = SLICES) -> str:
+        """Plain text for a terminal: a block for each of the slices, then the lists."""
         account = ", ".join(f"{count:,} {name}" for name, count in _told(self.account).items())
         kind = "items new to the user" if self.exclude_seen else "repeats count"
         lines = [f"Lists of {self.as_of} against what users then did ({kind}): {account}"]
         for name, part in self.slices.items():
-            if name == "with_list" and part.users == self.slices["all"].users:
+            same_as_all = name == "with_list" and part.users == self.slices["all"].users
+            if name not in slices or same_as_all:
                 continue
             lines += ["", f"{SLICES[name]}: {part.users:,} users, {part.relevant:,} items to find"]
             lines += _slice_lines(part, self.strongest_baseline) if part.users else []

@@ -39,7 +39,11 @@ def prefixes(log: Histories, examples: Examples) -> Histories:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], lengths)
     return Histories(
-        offsets, log.item[rows], log.timestamp[rows], log.event[rows], log.rating[rows],
+        offsets,
+        log.item[rows],
+        log.timestamp[rows],
+        log.event[rows],
+        log.rating[rows],
         log.weight[rows],
     )
 
@@ -51,7 +55,9 @@ def targets(log: Histories, examples: Examples, num_items: int) -> sparse.csr_ma
     first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     taken = np.arange(len(rows)) + np.repeat(examples.end - first, lengths)
     shape = (len(lengths), num_items)
-    after = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, log.item[taken])), shape=shape)
+    after = sparse.csr_matrix(
+        (np.ones(len(rows), np.float32), (rows, log.item[taken])), shape=shape
+    )
     after.data[:] = 1.0
     before = seen(log, examples, num_items)
     new = after - after.multiply(before)
@@ -77,19 +83,76 @@ def window_start(log: Histories, share: float) -> int:
     return int(ordered[min(int(len(ordered) * (1 - share)), len(ordered) - 1)])
 
 
-def window_examples(log: Histories, start: int, rng: np.random.Generator) -> Examples:
-    """One example per user with rows at or after `start`.
+def window_examples(
+    log: Histories, start: int, *, cuts: int, splits: int, after: int, rng: np.random.Generator
+) -> Examples:
+    """Examples from the window that begins at `start` (unix seconds).
 
-    A user known before is split at `start`. One who came later is split at a random row, so that a
-    log whose users come once and stay for an hour has examples too.
+    Users known before are split at each of `cuts` moments, as the nightly run would meet them.
+    Those who came later are split at `splits` random rows with the next `after` rows to find, so
+    that a log whose users come once and stay for an hour has examples too.
     """
-    user = log.user
-    after = np.bincount(user[log.timestamp >= start], minlength=log.num_users)
-    chosen = np.flatnonzero(after > 0)
-    stop = log.offsets[1:][chosen]
-    end = stop - after[chosen]
-    newcomer = (end == log.offsets[chosen]) & (after[chosen] > 1)
-    jump = rng.integers(1, np.maximum(after[chosen], 2))
-    end = np.where(newcomer, end + jump, end)
-    at = np.where(newcomer, log.timestamp[np.minimum(end, log.num_interactions - 1)], start)
-    return Examples(chosen.astype(np.int64), end, stop, at.astype(np.int64))
+    later = np.sort(log.timestamp[log.timestamp >= start])
+    moments = [start, *(int(later[len(later) * part // cuts]) for part in range(1, cuts))]
+    known = [_split_at(log, moment) for moment in np.unique(moments).tolist()]
+    return join([*known, _split_newcomers(log, start, splits, after, rng)])
+
+
+def join(parts: list[Examples]) -> Examples:
+    """All examples of the parts, in order."""
+    return Examples(
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("user", "end", "stop", "at")
+        )
+    )
+
+
+def _split_at(log: Histories, moment: int) -> Examples:
+    """Users with rows both before and from the moment on."""
+    after = np.bincount(log.user[log.timestamp >= moment], minlength=log.num_users)
+    users = np.flatnonzero((after > 0) & (after < log.lengths))
+    stop = log.offsets[1:][users]
+    return Examples(users, stop - after[users], stop, np.full(len(users), moment, np.int64))
+
+
+def _split_newcomers(
+    log: Histories, start: int, splits: int, after: int, rng: np.random.Generator
+) -> Examples:
+    """Users without a row before `start`, split at random rows."""
+    later = np.bincount(log.user[log.timestamp >= start], minlength=log.num_users)
+    users = np.repeat(np.flatnonzero((later == log.lengths) & (later > 1)), splits)
+    jump = rng.integers(1, np.maximum(log.lengths[users], 2))
+    end = log.offsets[users] + jump
+    end, first = np.unique(end, return_index=True)
+    users = users[first]
+    stop = np.minimum(end + after, log.offsets[users + 1])
+    return Examples(users, end, stop, log.timestamp[end] if len(end) else end)
+
+
+def sample(examples: Examples, most: int, rng: np.random.Generator) -> Examples:
+    """At most so many examples, in their order."""
+    if len(examples.user) <= most:
+        return examples
+    return examples.take(np.sort(rng.choice(len(examples.user), most, replace=False)))
+
+
+def at_few_moments(examples: Examples, most: int) -> Examples:
+    """Moments moved back onto at most `most` of them: popularity is computed once for each."""
+    moments = np.unique(examples.at)
+    if len(moments) > most:
+        # The moments shared by most examples stay; the rest move to an earlier quantile.
+        common, count = np.unique(examples.at, return_counts=True)
+        frequent = common[np.argsort(-count, kind="stable")[: most // 2]]
+        spread = np.quantile(examples.at, np.linspace(0, 1, most - most // 2)).astype(np.int64)
+        moments = np.unique(np.concatenate([frequent, spread]))
+    place = np.maximum(np.searchsorted(moments, examples.at, side="right") - 1, 0)
+    return Examples(examples.user, examples.end, examples.stop, moments[place])
+
+
+def active_before(log: Histories, moment: int) -> Examples:
+    """Everybody with a history at the moment, also those who took nothing afterwards."""
+    later = np.bincount(log.user[log.timestamp >= moment], minlength=log.num_users)
+    users = np.flatnonzero(later < log.lengths)
+    stop = log.offsets[1:][users]
+    return Examples(users, stop - later[users], stop, np.full(len(users), moment, np.int64))

@@ -19,6 +19,9 @@ from pwrank.sources_of_ranks import PERSONAL_SOURCES
 FIRST_RANKS = 10
 """Ranks that are compared when lists are told apart."""
 
+CROWD = 10
+"""Personal lists from which on it means something that they are all the same."""
+
 
 @dataclass
 class ShardCheck:
@@ -77,26 +80,26 @@ def check_shard(
     rankings: RANKINGS rows; users: USERS owed a list; seen: user_id, item_id pairs that may not
     come back; catalogue: item_id, available.
     """
-    check = ShardCheck(users_owed=users.height, rows=rankings.height)
+    offered = catalogue.filter("available").select("item_id")
+    taken = seen if config.score.exclude_seen else seen.clear()
+    room = _room(users, taken.join(offered, on="item_id", how="semi"), offered.height)
+    # Whoever has seen everything can be given nothing.
+    owed = users.join(room.filter(pl.col("room") > 0), on="user_id", how="semi")
+    check = ShardCheck(users_owed=owed.height, rows=rankings.height)
     listed = rankings.select("user_id").unique()
-    check.users_listed = listed.join(users, on="user_id", how="semi").height
-    check.blame("missing user", users.join(listed, on="user_id", how="anti"))
+    check.users_listed = listed.join(owed, on="user_id", how="semi").height
+    check.blame("missing user", owed.join(listed, on="user_id", how="anti"))
     check.blame("user not owed a list", listed.join(users, on="user_id", how="anti"))
     _check_ranks_and_scores(rankings, check, ordered=_is_ordered(config))
     rows = rankings.select("user_id", "rank", "item_id")
     check.blame(
         "item twice in a list", rows.filter(pl.struct("user_id", "item_id").is_duplicated())
     )
-    offered = catalogue.filter("available").select("item_id")
     check.blame("item not available", rows.join(offered, on="item_id", how="anti"))
-    if config.score.exclude_seen:
-        check.blame("seen item", rows.join(seen, on=["user_id", "item_id"], how="semi"))
-        room = _room(users, seen.join(offered, on="item_id", how="semi"), offered.height)
-    else:
-        room = users.with_columns(pl.lit(offered.height).alias("room"))
+    check.blame("seen item", rows.join(taken, on=["user_id", "item_id"], how="semi"))
     lengths = rankings.group_by("user_id").len()
-    owed = pl.min_horizontal("room", pl.lit(config.score.k))
-    short = room.join(lengths, on="user_id").filter(pl.col("len") < owed)
+    due = pl.min_horizontal("room", pl.lit(config.score.k))
+    short = room.join(lengths, on="user_id").filter(pl.col("len") < due)
     check.blame("short list", short)
     _count_first_items(rankings, check)
     return check
@@ -114,11 +117,10 @@ def _check_ranks_and_scores(rankings: pl.DataFrame, check: ShardCheck, *, ordere
         pl.col("score").shift(1).over("user_id").alias("above"),
     )
     check.blame("rank gap", in_order.filter(pl.col("rank") != pl.col("expected")))
-    check.blame("score not finite", rankings.filter(~pl.col("score").is_finite()))
+    finite = pl.col("score").is_finite().fill_null(value=False)
+    check.blame("score not finite", rankings.filter(~finite))
     if ordered:
-        # Only within one source: a ladder's score is not on the ranker's scale.
-        same = pl.col("source") == pl.col("source").shift(1).over("user_id")
-        rising = in_order.filter(same & (pl.col("score") > pl.col("above")))
+        rising = in_order.filter(pl.col("score") > pl.col("above"))
         check.blame("score rises with rank", rising)
 
 
@@ -152,7 +154,7 @@ def verdicts(checks: Iterable[ShardCheck], config: Config) -> list[Verdict]:
     missing = total.violations.pop("missing user", 0)
     fill = 1 - short / total.users_listed if total.users_listed else 0.0
     same = max(total.first_items.values(), default=0) / max(total.personal_lists, 1)
-    several = total.personal_lists > 1
+    crowd = total.personal_lists >= CROWD
     found = [
         Verdict("rows", total.rows > 0, f"{total.rows:,}", "more than 0"),
         Verdict(
@@ -171,7 +173,7 @@ def verdicts(checks: Iterable[ShardCheck], config: Config) -> list[Verdict]:
         ),
         Verdict(
             "personal lists",
-            not several or same <= gates.max_same_list_share,
+            not crowd or same <= gates.max_same_list_share,
             f"{same:.4f} of {total.personal_lists:,} are the very same",
             f"at most {gates.max_same_list_share}",
         ),

@@ -73,9 +73,7 @@ class AttentionBlock(nn.Module):
 class HistoryEncoder(nn.Module):
     """Histories -> one state before each interaction and one after the last."""
 
-    def __init__(
-        self, *, dim: int, layers: int, heads: int, events: int, dropout: float
-    ) -> None:
+    def __init__(self, *, dim: int, layers: int, heads: int, events: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
         self.start = nn.Embedding(2, dim)

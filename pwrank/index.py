@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 
 import numpy as np
 
@@ -11,14 +12,14 @@ from pwrank.datasets import DatasetRef
 from pwrank.history import FloatArray, Histories
 from pwrank.item_index import with_unknown_item, write_item_index
 from pwrank.model_inputs import history_paths, read_catalogue, read_histories
-from pwrank.popularity import item_activity
+from pwrank.popularity import ItemActivity, item_activity
 from pwrank.ranker import ItemTable, Ranker
 from pwrank.retrieval import build_index
 from pwrank.run import Run
 from pwrank.store import fingerprint
 from pwrank.weights import load_ranker
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raise when the same inputs would give another index."""
 
 
@@ -30,6 +31,15 @@ def sample_queries(ranker: Ranker, table: ItemTable, log: Histories, users: int)
     vectors = ranker.user_table(log.select(with_history), table).retrieval
     queries: FloatArray = vectors.float().cpu().numpy()
     return queries
+
+
+def moment(activity: ItemActivity, cut: datetime) -> int:
+    """The time (unix seconds) as of which popularity is told: the cut, or just after the last
+    interaction where the log ends earlier. Windows before a cut long after the last interaction
+    are empty, which no model met in training.
+    """
+    last = int(activity.timestamp[-1]) + 1 if len(activity.timestamp) else 0
+    return min(int(cut.timestamp()), last)
 
 
 def index(
@@ -57,7 +67,7 @@ def index(
     events = tuple(model.figures["events"])
     log = read_histories(history_paths(store, histories), listed.item_ids, events).histories
     activity = item_activity(log, items.num_items)
-    table = ranker.item_table(items, activity.features(int(run.cut.timestamp())))
+    table = ranker.item_table(items, activity.features(moment(activity, run.cut)))
     offered = np.flatnonzero(items.available).astype(np.int64)
     queries = sample_queries(ranker, table, log, config.index.sample_users)
     vectors = np.ascontiguousarray(table.retrieval.cpu().numpy()[offered])

@@ -11,15 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pwrank import cleaning
 from pwrank.catalogue_view import build_catalogue
-from pwrank.config import Config, section_hash
-from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes
+from pwrank.config import Config
+from pwrank.datasets import DatasetRef
 from pwrank.drops import (
     Drop,
     pending_files,
@@ -27,17 +25,13 @@ from pwrank.drops import (
     sweep_unrecorded,
     visible_drops,
 )
-from pwrank.errors import ContractError, SourceError
+from pwrank.errors import ContractError
+from pwrank.history_view import build_histories
 from pwrank.landing import land, parse_key
 from pwrank.locks import landing_lock
-from pwrank.sources import Table, id_types, list_files
-from pwrank.store import Progress, Store, fingerprint, shard_of, write_dataset
-
-VIEW_VERSION = 1
-"""Raise when the same drops would give another view."""
-
-SPILL_ROWS = 2_000_000
-"""Rows held while they are split into shards; 2 million take some 300 MB."""
+from pwrank.parsing import PARSERS
+from pwrank.sources import id_types, list_files
+from pwrank.store import Progress, Store
 
 
 @dataclass(frozen=True)
@@ -56,18 +50,21 @@ def land_drops(
     """Land every new or changed source file. Returns the account of this landing, by table."""
     with landing_lock(store):
         files = list_files(config.source)
+        known = {table: read_drops(store, table) for table in PARSERS}
         ids = store.id_types()
-        if ids is None:
+        if ids is None or not any(known.values()):
+            # Nothing is landed yet: a first run that was refused settles no types.
             ids = id_types(files, config.source)
             store.set_id_types(ids)
         account: dict[str, Any] = {}
-        tables: tuple[Table, ...] = ("interactions", "items")
-        for table in tables:
+        for table in PARSERS:
             sweep_unrecorded(store, table)
             of_table = [file for file in files if file.table == table]
-            known, rules = read_drops(store, table), parse_key(config, table)
+            if not of_table:
+                continue
+            rules = parse_key(config, table)
             drops = []
-            for pending in pending_files(of_table, known, rules):
+            for pending in pending_files(of_table, known[table], rules):
                 drops.append(land(store, pending, config, ids=ids, ingested_at=now))
                 if progress:
                     progress(1)
@@ -92,153 +89,6 @@ def _landing_account(drops: Sequence[Drop], *, unchanged: int) -> dict[str, Any]
     }
 
 
-def build_histories(
-    store: Store,
-    drops: Sequence[Drop],
-    known_items: pl.Series,
-    config: Config,
-    *,
-    as_of: date,
-    cut: datetime,
-    catalogue_key: str,
-) -> DatasetRef:
-    """Write HISTORIES and USERS, one file each a shard, for what `drops` hold before `cut`."""
-    key = fingerprint(
-        "histories",
-        VIEW_VERSION,
-        [drop.content_key for drop in drops],
-        cut,
-        section_hash(config.clean),
-        config.score.shards,
-        catalogue_key if config.clean.unknown_items == "drop" else "",
-    )
-    if found := store.reuse("histories", as_of, key):
-        return found
-    ids = store.id_types() or IdTypes()
-    folder = store.folder("histories", as_of, key)
-    shards = config.score.shards
-    rows_seen, spilled = _spill(store, drops, folder, cut, shards=shards)
-    counts: Counter[str] = Counter({"after the cut": rows_seen - sum(spilled)})
-    item_counts: list[pl.DataFrame] = []
-    for shard in range(shards):
-        rows = _read_spill(folder, shard, ids)
-        users = _users_of(rows)
-        rows, removed = cleaning.clean_shard(rows, config.clean, known_items)
-        counts.update(removed)
-        item_counts.append(rows.group_by("item_id").len())
-        _write_shard(store, folder, shard, rows=rows, users=users, ids=ids)
-    if config.clean.min_item_interactions > 1:
-        counts.update(_drop_rare_items(store, folder, item_counts, config, ids=ids))
-    return _commit_histories(
-        store, folder, key, as_of, rows_seen=rows_seen, counts=counts, shards=shards
-    )
-
-
-def _spill(
-    store: Store, drops: Sequence[Drop], folder: Path, cut: datetime, *, shards: int
-) -> tuple[int, list[int]]:
-    """Split the rows before the cut into one folder a shard, some 2 million rows at a time.
-
-    Returns the rows of all drops, and per shard the rows before the cut.
-    """
-    totals, number, held, rows_held = [0] * shards, 0, list[Path](), 0
-    rows_seen = sum(drop.rows_landed for drop in drops)
-
-    def flush() -> None:
-        nonlocal number, held, rows_held
-        if held:
-            rows = cleaning.before_cut(pl.scan_parquet(held), cut).collect(engine="streaming")
-            rows = rows.with_columns(shard_of(rows["user_id"], shards))
-            for (shard,), part in rows.partition_by("shard", as_dict=True).items():
-                path = folder / f"spill-{shard:05d}-{number:05d}.parquet"
-                part.drop("shard").write_parquet(path, compression="uncompressed")
-                totals[int(shard)] += part.height
-            number, held, rows_held = number + 1, [], 0
-
-    for drop in drops:
-        for name in drop.files:
-            held.append(store.lake / name)
-        rows_held += drop.rows_landed
-        if rows_held >= SPILL_ROWS:
-            flush()
-    flush()
-    return rows_seen, totals
-
-
-def _read_spill(folder: Path, shard: int, ids: IdTypes) -> pl.DataFrame:
-    parts = sorted(folder.glob(f"spill-{shard:05d}-*.parquet"))
-    if not parts:
-        return INTERACTIONS.schema(ids).to_frame()
-    return pl.read_parquet(parts)
-
-
-def _users_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every user with a row before the cut: whoever is here is owed a list."""
-    return rows.select(pl.col("user_id").unique()).sort("user_id")
-
-
-def _write_shard(
-    store: Store,
-    folder: Path,
-    shard: int,
-    *,
-    rows: pl.DataFrame,
-    users: pl.DataFrame,
-    ids: IdTypes,
-) -> None:
-    rows = rows.select(HISTORIES.schema(ids).names())
-    write_dataset(store, HISTORIES, rows, folder / f"part-{shard:05d}.parquet", ids)
-    write_dataset(store, USERS, users, folder / f"users-{shard:05d}.parquet", ids)
-    for spill in folder.glob(f"spill-{shard:05d}-*.parquet"):
-        spill.unlink()
-
-
-def _drop_rare_items(
-    store: Store, folder: Path, item_counts: list[pl.DataFrame], config: Config, *, ids: IdTypes
-) -> Counter[str]:
-    totals = pl.concat(item_counts).group_by("item_id").agg(pl.col("len").sum())
-    counts: Counter[str] = Counter()
-    for path in sorted(folder.glob("part-*.parquet")):
-        rows, removed = cleaning.drop_rare_items(
-            pl.read_parquet(path), totals, config.clean.min_item_interactions
-        )
-        counts.update(removed)
-        write_dataset(store, HISTORIES, rows, path, ids)
-    return counts
-
-
-def _commit_histories(
-    store: Store,
-    folder: Path,
-    key: str,
-    as_of: date,
-    *,
-    rows_seen: int,
-    counts: Counter[str],
-    shards: int,
-) -> DatasetRef:
-    names = [f"part-{shard:05d}.parquet" for shard in range(shards)]
-    scan = pl.scan_parquet([folder / name for name in names])
-    rows, latest = scan.select(pl.len(), pl.col("occurred_at").max()).collect().row(0)
-    users = pl.scan_parquet([folder / n.replace("part", "users") for n in names])
-    if rows_seen != rows + counts.total():
-        raise ContractError(f"histories lost rows: {rows_seen} in, {rows} kept, {dict(counts)}")
-    if rows == 0:
-        raise SourceError(
-            f"no interactions before {as_of}: of {rows_seen:,} rows, "
-            + ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
-            + "; choose a later --as-of or check [clean]"
-        )
-    figures = {
-        "rows_in": rows_seen,
-        "set_aside": {reason: count for reason, count in sorted(counts.items()) if count},
-        "users": users.select(pl.len()).collect().item(),
-        "latest_occurred_at": latest.isoformat(),
-    }
-    files = [*names, *(name.replace("part", "users") for name in names)]
-    return store.commit("histories", as_of, key, files=files, rows=rows, figures=figures)
-
-
 def ingest(
     store: Store,
     config: Config,
@@ -254,6 +104,7 @@ def ingest(
     cut: the instant at which `as_of` begins. now: when tonight's rows become known; the same on a
     retry. known_at: only drops ingested until then exist for this run.
     """
+    store.sweep_temporary()
     landed = land_drops(store, config, now=now, progress=progress)
     items = visible_drops(read_drops(store, "items"), known_at)
     interactions = visible_drops(read_drops(store, "interactions"), known_at)
@@ -263,8 +114,9 @@ def ingest(
     histories = build_histories(
         store,
         interactions,
-        known_items,
+        visible_drops(read_drops(store, "users"), known_at),
         config,
+        known_items=known_items,
         as_of=as_of,
         cut=cut,
         catalogue_key=catalogue.key,

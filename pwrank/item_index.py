@@ -20,7 +20,7 @@ from pwrank.history import IntArray
 from pwrank.model_inputs import read_catalogue
 from pwrank.ranker import ItemTable
 from pwrank.retrieval import RecallCertificate, read_index, write_index
-from pwrank.store import Store, flush_file, read_json, write_json
+from pwrank.store import Store, read_json, replacing, write_json
 
 TABLE, INDEX, FACTS = "items.safetensors", "items.faiss", "facts.json"
 
@@ -78,11 +78,10 @@ def write_item_index(
         "interactions": torch.from_numpy(interactions),
         "known": torch.from_numpy(known),
     }
-    save_file({n: t.contiguous().cpu() for n, t in tensors.items()}, folder / f".tmp-{TABLE}")
-    write_index(built, folder / f".tmp-{INDEX}")
-    for name in (TABLE, INDEX):
-        flush_file(folder / f".tmp-{name}")
-        (folder / f".tmp-{name}").replace(folder / name)
+    with replacing(folder / TABLE) as temporary:
+        save_file({n: t.contiguous().cpu() for n, t in tensors.items()}, temporary)
+    with replacing(folder / INDEX) as temporary:
+        write_index(built, temporary)
     write_json(folder / FACTS, asdict(certificate))
     return [TABLE, INDEX, FACTS]
 

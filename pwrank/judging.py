@@ -11,6 +11,7 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import IdTypes
+from pwrank.embedding_parts import read_embeddings
 from pwrank.errors import SourceError
 from pwrank.evaluation import Evaluation
 from pwrank.holdout import evaluate_holdout
@@ -40,16 +41,15 @@ def judge(
         raise SourceError(f"{holdout}: no row counts as interest by [clean]")
     (catalogue_path,) = night.catalogue.file_paths(store.lake)
     catalogue = pl.read_parquet(catalogue_path)
-    embeddings = pl.scan_parquet(night.embeddings.file_paths(store.lake))
-    wanted = catalogue.lazy().select("content_hash").unique()
-    vectors = embeddings.join(wanted, on="content_hash", how="semi").collect()
+    hashes = catalogue["content_hash"].unique()
+    vectors = read_embeddings(store, night.embeddings, hashes.to_list())
     as_of = date.fromisoformat(publication["as_of"])
     return evaluate_holdout(
         read_rankings(store.lake, as_of),
         pairs,
         history=pl.scan_parquet(history_paths(store, night.histories)),
         catalogue=catalogue,
-        embeddings=vectors,
+        embeddings=pl.DataFrame({"content_hash": hashes, "embedding": vectors}),
         exclude_seen=config.score.exclude_seen,
         as_of=as_of,
         seed=config.seed,

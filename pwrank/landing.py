@@ -7,17 +7,18 @@ in place; a landing that was killed leaves a folder without a record, which the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
 from pwrank.config import CleanConfig, Config, section_hash
-from pwrank.datasets import INTERACTIONS, ITEMS, REJECTS, IdTypes
+from pwrank.datasets import REJECTS, IdTypes
 from pwrank.drops import Drop, Pending, write_drop
 from pwrank.errors import ContractError, SourceError
-from pwrank.parsing import parse_interactions, parse_items
+from pwrank.parsing import PARSERS, reject_rows
 from pwrank.sources import Table, read_batches
 from pwrank.store import Store, write_dataset
 
@@ -32,7 +33,9 @@ CLOCK_TOLERANCE = timedelta(days=1)
 
 def parse_key(config: Config, table: Table) -> str:
     """What the landed rows depend on besides the file: columns, formats, reject rules."""
-    source = config.source.model_dump(mode="json", exclude={"interactions", "items", "folder"})
+    source = config.source.model_dump(
+        mode="json", exclude={"interactions", "items", "users", "folder"}
+    )
     rules = [rule.model_dump(mode="json") for rule in config.clean.reject if rule.table == table]
     template = config.encoder.text_template if table == "items" else ""
     return section_hash(source, {"rules": rules, "template": template, "version": PARSE_VERSION})
@@ -60,7 +63,7 @@ def land(
     table, rules = pending.file.table, parse_key(config, pending.file.table)
     drop_id = pending.drop_id(rules, ingested_at)
     landing = _Landing()
-    dataset = INTERACTIONS if table == "interactions" else ITEMS
+    dataset, _ = PARSERS[table]
     for number, (rows, rejects) in enumerate(_typed_batches(pending, config, ids, ingested_at)):
         part = f"part-{number:05d}.parquet"
         if rows.height:
@@ -74,7 +77,7 @@ def land(
         landing.rows_in += rows.height + rejects.height
         landing.rows_landed += rows.height
         landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
-    _refuse_bad_file(pending, landing, config.clean)
+    refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
     drop = Drop(
         id=drop_id,
         table=table,
@@ -100,20 +103,13 @@ def _typed_batches(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Typed rows and rejects of each batch; together they are the rows that were read."""
     file = pending.file
-    parse = parse_interactions if file.table == "interactions" else parse_items
+    _, parse = PARSERS[file.table]
     for batch in read_batches(file, config.source):
         rows, rejects = parse(batch.rows, config, file=file, ids=ids, ingested_at=ingested_at)
         if file.table == "interactions":
             rows, late = _reject_future(rows, ingested_at)
             rejects = pl.concat([rejects, late])
-        broken = batch.rejects.select(
-            pl.lit(file.table).alias("table"),
-            pl.lit(file.name).alias("source_file"),
-            "source_line",
-            "reason",
-            "raw",
-            pl.lit(ingested_at).cast(REJECTS.columns["ingested_at"]).alias("ingested_at"),
-        )
+        broken = reject_rows(batch.rejects, file=file, ingested_at=ingested_at)
         read = batch.rows.height + broken.height
         if rows.height + rejects.height + broken.height != read:
             raise ContractError(
@@ -139,22 +135,24 @@ def _reject_future(rows: pl.DataFrame, ingested_at: datetime) -> tuple[pl.DataFr
     return rows.filter(~future), rejects
 
 
-def _refuse_bad_file(pending: Pending, landing: _Landing, clean: CleanConfig) -> None:
+def refuse_bad_file(
+    path: Path, rows_in: int, rejected: Mapping[str, int], clean: CleanConfig
+) -> None:
     """Raise SourceError for a file that is empty or mostly unusable.
 
     Rows that a declared rule set aside are not bad, nor are those of anonymous visitors, who can
     be most of a day.
     """
-    path, max_bad_share = pending.file.path, clean.max_bad_share
-    if landing.rows_in == 0:
+    max_bad_share = clean.max_bad_share
+    if rows_in == 0:
         raise SourceError(f"{path}: no rows; remove the file or mend the export")
     harmless = {NO_USER, *(rule.reason for rule in clean.reject)}
-    wrong = Counter({r: n for r, n in landing.rejected.items() if r not in harmless})
+    wrong = Counter({r: n for r, n in rejected.items() if r not in harmless})
     bad = wrong.total()
-    if bad > max_bad_share * landing.rows_in:
+    if bad > max_bad_share * rows_in:
         reason, count = wrong.most_common(1)[0]
         raise SourceError(
-            f"{path}: {bad:,} of {landing.rows_in:,} rows are unusable, most of them because "
+            f"{path}: {bad:,} of {rows_in:,} rows are unusable, most of them because "
             f"“{reason}” ({count:,}); check [source.columns] and the timestamp settings, "
             f"or raise [clean] max_bad_share (now {max_bad_share})"
         )

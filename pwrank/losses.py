@@ -76,4 +76,6 @@ def subtract_log_frequency(logits: Tensor, log_frequency: Tensor) -> Tensor:
 
 def mask_accidental_hits(logits: Tensor, items: Tensor, positive: Tensor) -> Tensor:
     """A sampled negative (m,) that is the row's positive (r,) does not compete with itself."""
-    return logits.masked_fill(items.unsqueeze(0) == positive.unsqueeze(1), torch.finfo(logits.dtype).min)
+    return logits.masked_fill(
+        items.unsqueeze(0) == positive.unsqueeze(1), torch.finfo(logits.dtype).min
+    )

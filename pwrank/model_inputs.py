@@ -15,7 +15,7 @@ import polars as pl
 
 from pwrank.catalogue import Catalogue
 from pwrank.datasets import DatasetRef
-from pwrank.embed import read_embeddings
+from pwrank.embedding_parts import read_embeddings
 from pwrank.history import UNKNOWN_ITEM, Histories
 from pwrank.store import Store
 

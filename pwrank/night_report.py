@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from pwrank.config import Config
 from pwrank.datasets import DatasetRef
+from pwrank.errors import LakeError
 from pwrank.published_refs import NightRefs
 from pwrank.report import Account, AccountLine, ReportData, SampleUser, Verdict, write_report
 from pwrank.run import Run
@@ -43,7 +47,7 @@ def write_night_report(
     store = run.store
     content = read_json(store.lake / metrics.path / METRICS_FILE)
     if judged:
-        content["published"] = dict(judged)
+        content["published"] = {"until": None, **judged}
     records = read_stage_records(store, run.as_of)
     model = night.model
     data = ReportData(
@@ -63,12 +67,48 @@ def write_night_report(
         gates=[_gate(gate) for gate in gates],
         users=[
             _sample_user(user)
-            for user in show_staged(store, night, staged, sample_users(store, night, SHOWN_USERS))
+            for user in show_staged(
+                store,
+                night,
+                staged,
+                sample_users(
+                    store, night, pl.scan_parquet(staged.file_paths(store.lake)), SHOWN_USERS
+                ),
+            )
         ],
     )
     path = report_path(store, run.as_of)
     write_report(path, data)
     return path
+
+
+def rewrite_night_report(
+    store: Store,
+    config: Config,
+    publication: Mapping[str, Any],
+    night: NightRefs,
+    judged: Mapping[str, Any],
+) -> Path:
+    """Write the page of a published date again, with an evaluation on held-out interactions.
+
+    Raises LakeError if what the page is made of was retired since.
+    """
+    as_of = date.fromisoformat(publication["as_of"])
+    staged = store.reuse("staged", as_of, publication["version"])
+    metrics = store.reuse("reports", as_of, publication["metrics_key"])
+    if staged is None or metrics is None:
+        raise LakeError(f"{as_of}: its figures are no longer in the lake; run the date again")
+    published_at = datetime.fromisoformat(publication["published_at"])
+    known_at = datetime.fromisoformat(publication["known_at"])
+    return write_night_report(
+        Run(config, as_of, published_at, known_at),
+        night,
+        staged=staged,
+        metrics=metrics,
+        gates=publication["gates"],
+        refusal=None,
+        judged=judged,
+    )
 
 
 def _verdict(run: Run, staged: DatasetRef, refusal: str | None) -> Verdict:

@@ -1,66 +1,51 @@
-"""The point-wise ranker: fusion of user and item plus what the context says about the pair."""
+"""The point-wise ranker: fusion of user and item, plus what the context says about the pair."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pwrank.cooccurrence import user_item_matrix
 from pwrank.fusions import FUSIONS
-from pwrank.popularity import FEATURE_NAMES
-
-if TYPE_CHECKING:
-    from pwrank.ranker import ItemTable, UserTable
+from pwrank.pair_features import PAIR_FEATURES, USER_FEATURES
 
 HEADS = ("engagement", "like", "rating")
 """Tasks: will the user take it, like it, and how will they rate it."""
 
-PAIR_FEATURES = ("retrieval", "cooccurrence", "text_mean", "user_log_length", *FEATURE_NAMES)
-"""Columns of `pair_features`."""
+LIMIT = 5.0
+"""Standardised features beyond so many deviations say no more."""
 
 
-def pair_features(users: UserTable, items: ItemTable, candidates: Tensor) -> Tensor:
-    """(b, c, len(PAIR_FEATURES)) float32 of the pairs; candidates (b, c) int64."""
-    retrieval = torch.einsum("bd,bcd->bc", users.retrieval, items.retrieval[candidates])
-    columns = [
-        retrieval,
-        _cooccurrence(users, items, candidates),
-        _text_mean(users, items, candidates),
-        users.batch.mask.sum(dim=1).float().log1p().unsqueeze(1).expand_as(retrieval),
-    ]
-    return torch.cat([torch.stack(columns, dim=-1), items.popularity[candidates]], dim=-1)
+class _Head(nn.Module):
+    """One task: fusion of the vectors + linear + perceptron on the features."""
 
+    def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        width = len(PAIR_FEATURES)
+        self.fusion = FUSIONS[fusion](dim)
+        self.fusion_scale = nn.Parameter(torch.tensor(0.05))
+        self.linear = nn.Linear(width, 1)
+        self.perceptron = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
+        )
 
-def _cooccurrence(users: UserTable, items: ItemTable, candidates: Tensor) -> Tensor:
-    """Sum over the history of the weight with which each item speaks for the candidate."""
-    taken = user_item_matrix(users.histories, len(items.vectors))
-    scores = np.asarray((taken @ items.cooccurrence.matrix).todense(), np.float32)
-    return torch.from_numpy(scores).to(candidates.device).gather(1, candidates)
-
-
-def _text_mean(users: UserTable, items: ItemTable, candidates: Tensor) -> Tensor:
-    """Cosine of the candidate's text with the mean text of the history."""
-    weight = users.batch.mask.unsqueeze(-1)
-    mean = (items.text[users.batch.item] * weight).sum(dim=1)
-    mean = nn.functional.normalize(mean, dim=-1)
-    return torch.einsum("bd,bcd->bc", mean, items.text[candidates])
+    def forward(
+        self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor, features: Tensor
+    ) -> Tensor:
+        context = (self.linear(features) + self.perceptron(features)).squeeze(-1)
+        fused: Tensor = self.fusion(users, items, past, past_mask)
+        logits: Tensor = context + self.fusion_scale * fused
+        return logits
 
 
 class PairScorer(nn.Module):
-    """Fusion + perceptron over standardised pair features, one output per head."""
+    """Standardised pair features and a head per task; the heads share no weights."""
 
-    def __init__(self, dim: int, fusion: str, hidden: int = 32) -> None:
+    def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
         super().__init__()
         width = len(PAIR_FEATURES)
-        self.fusions = nn.ModuleDict({head: FUSIONS[fusion](dim) for head in HEADS})
-        self.linear = nn.Linear(width, len(HEADS))
-        self.hidden = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, len(HEADS))
+        self.heads = nn.ModuleDict(
+            {head: _Head(dim, fusion, hidden=hidden, dropout=dropout) for head in HEADS}
         )
-        self.fusion_scale = nn.Parameter(torch.full((len(HEADS),), 0.1))
         self.center = nn.Buffer(torch.zeros(width))
         self.spread = nn.Buffer(torch.ones(width))
 
@@ -68,16 +53,45 @@ class PairScorer(nn.Module):
         """Take the mean and spread of features (…, f) as zero and one from now on."""
         rows = features.reshape(-1, features.shape[-1])
         self.center.copy_(rows.mean(dim=0))
-        self.spread.copy_(rows.std(dim=0).clamp(min=1e-3))
+        self.spread.copy_(rows.std(dim=0).clamp(min=1e-2))
 
-    def forward(
-        self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor, features: Tensor
-    ) -> dict[str, Tensor]:
-        """users (b, d), items (b, c, d), features (b, c, f) -> logits (b, c) per head."""
-        scaled = ((features - self.center) / self.spread).clamp(-8, 8)
-        context = self.linear(scaled) + self.hidden(scaled)
-        return {
-            head: context[..., index]
-            + self.fusion_scale[index] * self.fusions[head](users, items, past, past_mask)
-            for index, head in enumerate(HEADS)
-        }
+    def forward(  # noqa: PLR0913 - one argument per thing that meets here
+        self,
+        head: str,
+        users: Tensor,
+        items: Tensor,
+        past: Tensor,
+        past_mask: Tensor,
+        features: Tensor,
+    ) -> Tensor:
+        """users (b, d), items (b, c, d), past (b, l, d), features (b, c, f) -> logits (b, c)."""
+        scaled = ((features - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        logits: Tensor = self.heads[head](users, items, past, past_mask, scaled)
+        return logits
+
+
+class Calibrator(nn.Module):
+    """Raw engagement score -> logit of a probability, in the same order for every user.
+
+    A softmax over a user's candidates learns order well and says nothing about how likely anything
+    is. Slope and offset (Platt 1999) depend on the user, never on the item.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = len(USER_FEATURES)
+        self.slope = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.center = nn.Buffer(torch.zeros(width))
+        self.spread = nn.Buffer(torch.ones(width))
+
+    def standardise_as(self, features: Tensor) -> None:
+        """Take the mean and spread of user features (b, g) as zero and one from now on."""
+        self.center.copy_(features.mean(dim=0))
+        self.spread.copy_(features.std(dim=0).clamp(min=1e-2) if len(features) > 1 else self.spread)
+
+    def forward(self, raw: Tensor, user_features: Tensor) -> Tensor:
+        """raw (b, c), user_features (b, g) -> logits (b, c)."""
+        scaled = ((user_features - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        logits: Tensor = raw * torch.exp(self.slope) + self.offset(scaled)
+        return logits

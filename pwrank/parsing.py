@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import polars as pl
 
 from pwrank.cells import Verdicts, as_text, parse_availability, parse_ids, parse_numbers, parse_text
 from pwrank.config import Config, RejectRule
-from pwrank.datasets import INTERACTIONS, ITEMS, REJECTS, UTC_MICROSECONDS, IdTypes
+from pwrank.datasets import (
+    INTERACTIONS,
+    ITEMS,
+    LISTED_USERS,
+    REJECTS,
+    UTC_MICROSECONDS,
+    Dataset,
+    IdTypes,
+)
 from pwrank.errors import ConfigError, SourceError
 from pwrank.sources.columns import column_roles
-from pwrank.sources.files import LINE_COLUMN, SourceFile, did_you_mean
+from pwrank.sources.files import LINE_COLUMN, SourceFile, Table, did_you_mean
 from pwrank.sources.lines import RAW_CHARACTERS
 from pwrank.timestamps import parse_timestamps
 
@@ -101,6 +109,44 @@ def parse_items(
     }
     typed = pl.DataFrame(columns, schema_overrides=ITEMS.schema(ids))
     return _split(raw, typed, verdicts, file, ingested_at)
+
+
+def parse_users(
+    raw: pl.DataFrame, config: Config, *, file: SourceFile, ids: IdTypes, ingested_at: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """LISTED_USERS and REJECTS of one raw batch, both in the order of the file."""
+    roles = column_roles(raw.columns, file, config.source)
+    verdicts = Verdicts(file)
+    columns = {
+        "user_id": parse_ids(raw[roles["user_id"]], ids.user, "user_id", verdicts),
+        "ingested_at": _constant(raw, ingested_at),
+        "source_file": _constant(raw, file.name),
+        "source_line": raw[LINE_COLUMN],
+    }
+    typed = pl.DataFrame(columns, schema_overrides=LISTED_USERS.schema(ids))
+    return _split(raw, typed, verdicts, file, ingested_at)
+
+
+class Parser(Protocol):
+    """Typed rows and rejects of one raw batch of a table."""
+
+    def __call__(
+        self,
+        raw: pl.DataFrame,
+        config: Config,
+        *,
+        file: SourceFile,
+        ids: IdTypes,
+        ingested_at: datetime,
+    ) -> tuple[pl.DataFrame, pl.DataFrame]: ...
+
+
+PARSERS: Mapping[Table, tuple[Dataset, Parser]] = {
+    "interactions": (INTERACTIONS, parse_interactions),
+    "items": (ITEMS, parse_items),
+    "users": (LISTED_USERS, parse_users),
+}
+"""Each table's contract in the lake, and how its rows are read."""
 
 
 def reject_rows(broken: pl.DataFrame, *, file: SourceFile, ingested_at: datetime) -> pl.DataFrame:

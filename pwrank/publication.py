@@ -12,9 +12,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from pwrank.errors import LakeError
-from pwrank.store import Store, flush_file, read_json, write_json
+from pwrank.store import Store, flush_file, read_json, scratch_folder, write_json
 
 RANKINGS_VERSION = "v1"
 """Major version of the contract; a change that breaks a reader gets a new path."""
@@ -74,7 +71,7 @@ def link_parts(store: Store, staged: Path, files: list[str], as_of: date) -> Non
     """Make staged parts visible under `rankings/v1`, all at once."""
     target = store.lake / rankings_path(as_of)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _scratch_folder(store) as scratch:
+    with scratch_folder(store.lake / "staged") as scratch:
         fresh = scratch / "parts"
         fresh.mkdir()
         for name in files:
@@ -91,20 +88,8 @@ def unlink_parts(store: Store, as_of: date) -> None:
     """Take a date's parts out of sight in one step, then remove them."""
     target = store.lake / rankings_path(as_of)
     if target.exists():
-        with _scratch_folder(store) as scratch:
+        with scratch_folder(store.lake / "staged") as scratch:
             target.rename(scratch / "parts")
-
-
-@contextlib.contextmanager
-def _scratch_folder(store: Store) -> Iterator[Path]:
-    """A folder on the lake's file system, outside of everything that readers scan."""
-    root = store.lake / "staged"
-    root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=root, prefix=".tmp-publish-"))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _exchange(first: Path, second: Path) -> None:

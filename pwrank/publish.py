@@ -59,6 +59,7 @@ def publish(
     *,
     staged: DatasetRef,
     night: NightRefs,
+    metrics: DatasetRef,
     progress: Progress | None = None,
 ) -> Published:
     """Check the staged rankings and publish them.
@@ -76,7 +77,7 @@ def publish(
     if refused:
         gates = [verdict.to_json() for verdict in found]
         raise GateRefusedError(_refusal(run, staged, refused), gates)
-    publication = _describe(run, staged, night, found)
+    publication = _describe(run, staged, night, metrics, found)
     link_parts(store, store.lake / staged.path, list(staged.files), run.as_of)
     write_json(publication_path(store, run.as_of), publication)
     published = _point(store, publication, reused=False)
@@ -190,6 +191,7 @@ def _describe(
     run: Run,
     staged: DatasetRef,
     night: NightRefs,
+    metrics: DatasetRef,
     found: Sequence[Verdict],
 ) -> dict[str, Any]:
     """The manifest of the publication."""
@@ -213,6 +215,7 @@ def _describe(
         "users": staged.figures["users"],
         "figures": dict(staged.figures),
         "inputs": night.to_json(),
+        "metrics_key": metrics.key,
         "config": run.config.model_dump(mode="json", exclude=CONFIG_KEPT_OUT),
         "config_hash": section_hash(run.config),
         "code_version": code_version(),

@@ -45,7 +45,9 @@ def read_night(store: Store, publication: Mapping[str, Any]) -> NightRefs:
     found = {}
     for role, told in publication["inputs"].items():
         as_of = date.fromisoformat(told["as_of"])
-        ref = store.reuse(told["name"], as_of, told["key"])
+        # Embeddings are shared by all dates and merged into larger parts as they grow in number.
+        complete = told["name"] != "embeddings"
+        ref = store.reuse(told["name"], as_of, told["key"], complete=complete)
         if ref is None:
             raise LakeError(
                 f"{publication['as_of']}: its {role} are no longer in the lake; "

@@ -20,8 +20,10 @@ from pwrank.cooccurrence import Cooccurrence
 from pwrank.history import FloatArray, Histories, IntArray
 from pwrank.history_encoder import HistoryBatch, HistoryEncoder
 from pwrank.item_encoder import ItemEncoder, ItemInputs
-from pwrank.pair_scorer import HEADS, PairScorer, pair_features
+from pwrank.pair_features import pair_features, user_features
+from pwrank.pair_scorer import Calibrator, PairScorer
 from pwrank.popularity import FEATURE_NAMES
+from pwrank.retrieval_head import RetrievalHead
 
 PRIOR_BASIS = ("lift_1d", "lift_4d", "lift_16d", "lift_64d", "lift_infd", "log_age")
 """Popularity features that each user weighs in retrieval."""
@@ -47,6 +49,8 @@ class RankerShape:
     """Of the history encoder."""
     id_dropout: float = 0.1
     """Share of items that show only text and categories in a training step."""
+    hidden: int = 32
+    """Hidden units of the point-wise ranker."""
     fusion: str = "hadamard"
     """Name in FUSIONS."""
     activation: str = "sigmoid"
@@ -64,7 +68,7 @@ class ItemTable:
     vectors: Tensor
     """(n, dim) float32."""
     retrieval: Tensor
-    """(n, dim + k) float32: vectors and the popularity basis."""
+    """(n, r) float32 for the inner product; the last column ranks for somebody unknown."""
     popularity: Tensor
     """(n, f) float32, `popularity.FEATURE_NAMES`."""
     text: Tensor
@@ -78,7 +82,13 @@ class UserTable:
     """Some users seen through the model; b users."""
 
     retrieval: Tensor
-    """(b, dim + k) float32: for an inner product with `ItemTable.retrieval`."""
+    """(b, r) float32: for an inner product with `ItemTable.retrieval`."""
+    vectors: Tensor
+    """(b, dim) float32: taste, for an inner product with `ItemTable.vectors`."""
+    gates: Tensor
+    """(b, k) float32: which popularity the user follows."""
+    lengths: Tensor
+    """(b,) float32: known interactions, those too old to be read included."""
     batch: HistoryBatch
     """What was read."""
     histories: Histories
@@ -128,7 +138,11 @@ class Ranker(nn.Module):
         self.prior_gate = nn.Linear(shape.dim, len(PRIOR_BASIS) + 1)
         self.prior = nn.Sequential(nn.Linear(len(FEATURE_NAMES), 16), nn.GELU(), nn.Linear(16, 1))
         self.basis = [FEATURE_NAMES.index(name) for name in PRIOR_BASIS]
-        self.pair_scorer = PairScorer(shape.dim, shape.fusion)
+        self.retrieval_head = RetrievalHead(len(FEATURE_NAMES))
+        self.pair_scorer = PairScorer(
+            shape.dim, shape.fusion, hidden=shape.hidden, dropout=shape.dropout
+        )
+        self.calibrator = Calibrator()
         self.cooccurrence = Cooccurrence(
             np.zeros(len(vocabulary) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
         )
@@ -168,14 +182,14 @@ class Ranker(nn.Module):
         vectors = self.item_encoder(inputs)
         return ItemTable(
             vectors=vectors,
-            retrieval=torch.cat([vectors, self.prior_basis(features)], dim=1),
+            retrieval=self.retrieval_head.items(vectors, self.prior_basis(features), features),
             popularity=features,
             text=inputs.text,
             cooccurrence=self._aligned_cooccurrence(inputs.identity.cpu().numpy()),
         )
 
     def item_vectors(self, catalogue: Catalogue, popularity: FloatArray) -> Tensor:
-        """(n, dim + k) float32 for the index: `item_table(...).retrieval`."""
+        """(n, r) float32 for the index: `item_table(...).retrieval`."""
         return self.item_table(catalogue, popularity).retrieval
 
     def _aligned_cooccurrence(self, identity: IntArray) -> Cooccurrence:
@@ -199,14 +213,12 @@ class Ranker(nn.Module):
         """The last `length` known interactions as tensors, and all known ones."""
         known = histories.keep(histories.item >= 0)
         starts = np.maximum(known.offsets[1:] - self.shape.length, known.offsets[:-1])
-        batch, _ = pad_rows(
-            known, starts, known.offsets[1:], self.scale, events=self.shape.events
-        )
+        batch, _ = pad_rows(known, starts, known.offsets[1:], self.scale, events=self.shape.events)
         return to_device(batch, self.device), known
 
-    def user_states(self, states: Tensor) -> Tensor:
-        """Encoder states (…, dim) -> user vectors (…, dim + k) for the inner product."""
-        return torch.cat([self.user_head(states), self.prior_gate(states)], dim=-1)
+    def user_states(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder states (…, dim) -> taste (…, dim) and gates (…, k)."""
+        return self.user_head(states), self.prior_gate(states)
 
     def prior_basis(self, features: Tensor) -> Tensor:
         """Popularity (…, n, f) -> what user vectors weigh per user: (…, n, k) float32.
@@ -224,10 +236,13 @@ class Ranker(nn.Module):
         states = self.history_encoder(batch, items.vectors[batch.item])
         last = batch.mask.sum(dim=1)
         chosen = states[torch.arange(len(last), device=self.device), last]
-        return UserTable(retrieval=self.user_states(chosen), batch=batch, histories=known)
+        vectors, gates = self.user_states(chosen)
+        lengths = torch.from_numpy(known.lengths).float().to(self.device)
+        retrieval = self.retrieval_head.users(vectors, gates, lengths)
+        return UserTable(retrieval, vectors, gates, lengths, batch, known)
 
     def user_vectors(self, histories: Histories, items: ItemTable) -> Tensor:
-        """(b, dim + k) float32: `user_table(...).retrieval`."""
+        """(b, r) float32: `user_table(...).retrieval`."""
         return self.user_table(histories, items).retrieval
 
     @torch.no_grad()
@@ -235,15 +250,20 @@ class Ranker(nn.Module):
         """candidates (b, c) int64 rows of the catalogue -> scores (b, c)."""
         self.eval()
         features = pair_features(users, items, candidates)
-        past = items.vectors[users.batch.item]
-        outputs = self.pair_scorer(
-            users.retrieval[:, : self.shape.dim], items.vectors[candidates], past, users.batch.mask, features
+        meeting = (
+            users.vectors,
+            items.vectors[candidates],
+            items.vectors[users.batch.item],
+            users.batch.mask,
+            features,
         )
-        engagement, like, rating = (outputs[head] for head in HEADS)
+        raw = self.pair_scorer("engagement", *meeting)
+        logit = self.calibrator(raw, user_features(users, items))
+        rating = self.pair_scorer("rating", *meeting)
         return PairScores(
-            logit=engagement,
-            probability=ACTIVATIONS[self.shape.activation](engagement),
-            like=torch.sigmoid(like),
+            logit=logit,
+            probability=ACTIVATIONS[self.shape.activation](logit),
+            like=torch.sigmoid(self.pair_scorer("like", *meeting)),
             rating=rating * self.scale.std + self.scale.mean,
         )
 
@@ -258,7 +278,10 @@ class Ranker(nn.Module):
         unit = nn.functional.normalize(items.vectors, dim=1)
         past = unit[users.batch.item]
         speech = unit[candidates] @ past.transpose(1, 2)
-        speech = speech.masked_fill(~users.batch.mask.unsqueeze(1), float("-inf"))
+        item, mask = users.batch.item, users.batch.mask
+        again = (item.unsqueeze(2) == item.unsqueeze(1)) & mask.unsqueeze(1)
+        last_of_item = mask & ~again.triu(1).any(dim=2)
+        speech = speech.masked_fill(~last_of_item.unsqueeze(1), float("-inf"))
         top = torch.topk(speech, min(most, speech.shape[-1]), dim=-1)
         chosen = users.batch.item.unsqueeze(1).expand(-1, candidates.shape[1], -1)
         chosen = chosen.gather(2, top.indices).masked_fill(top.values == float("-inf"), -1)

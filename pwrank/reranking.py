@@ -98,7 +98,10 @@ def _cap_categories(
     moved: list[int] = []
     counts: dict[str, int] = {}
     for place in order:
-        category = facts.category[rows[place]] if rows[place] >= 0 else ""
+        if rows[place] < 0:  # what was moved comes before the empty end of the list
+            moved.append(place)
+            continue
+        category = facts.category[rows[place]]
         in_window = len(kept) < config.category_window
         if in_window and category and counts.get(category, 0) >= config.max_per_category:
             moved.append(place)
@@ -119,8 +122,9 @@ def _explore(
     order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig, *, k: int
 ) -> tuple[IntArray, np.ndarray]:
     """Keep a share of the list for rarely touched items, spread evenly, best of them first."""
+    full, order = order, order[rows[order] >= 0]
     length = min(k, len(order))
-    rare = (rows[order] >= 0) & (facts.interactions[rows[order]] <= config.explore_below)
+    rare = facts.interactions[rows[order]] <= config.explore_below
     slots = np.flatnonzero(
         np.floor(np.arange(1, length + 1) * config.explore)
         > np.floor(np.arange(length) * config.explore)
@@ -133,4 +137,5 @@ def _explore(
     explored[slots] = True
     chosen[slots] = explorers
     chosen[~explored] = others[: length - len(slots)]
-    return chosen, explored
+    empty = full[rows[full] < 0][: min(k, len(full)) - length]
+    return np.append(chosen, empty), np.append(explored, np.zeros(len(empty), np.bool_))

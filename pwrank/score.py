@@ -21,6 +21,7 @@ import torch
 from pwrank.candidates import Candidates, find_candidates
 from pwrank.config import Config, section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
+from pwrank.errors import SourceError
 from pwrank.history import Histories, IntArray
 from pwrank.item_index import ItemIndex, read_item_index
 from pwrank.model_inputs import history_paths, read_histories
@@ -230,6 +231,11 @@ def commit_staged(run: Run, night: NightRefs) -> DatasetRef:
     names = [part_name(shard) for shard in range(run.config.score.shards)]
     staged = pl.scan_parquet([folder / name for name in names])
     rows, users = staged.select(pl.len(), pl.col("user_id").n_unique()).collect().row(0)
+    if rows == 0:
+        raise SourceError(
+            f"no list for anybody as of {run.as_of}: each user has had every available item, or "
+            "was not active lately; set [score] exclude_seen = false, or raise active_days"
+        )
     by_source = staged.group_by("source").len().sort("source").collect()
     figures = {"users": users, "rows_by_source": dict(by_source.iter_rows())}
     return store.commit("staged", run.as_of, key, files=names, rows=rows, figures=figures)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pwrank.config import Config
-from pwrank.parsing import parse_interactions, parse_items
+from pwrank.landing import refuse_bad_file
+from pwrank.parsing import PARSERS
 from pwrank.sources import id_types, list_files, read_batches
 
 SAMPLE_ROWS = 10_000
@@ -34,14 +35,16 @@ def check_source(config: Config) -> list[TableCheck]:
     files = list_files(config.source)
     ids = id_types(files, config.source)
     checks = []
-    for table in ("interactions", "items"):
+    for table, (_, parse) in PARSERS.items():
         of_table = [file for file in files if file.table == table]
+        if not of_table:
+            continue
         file = of_table[-1]
-        parse = parse_interactions if table == "interactions" else parse_items
         batch = next(iter(read_batches(file, config.source, batch_rows=SAMPLE_ROWS)))
         rows, rejects = parse(batch.rows, config, file=file, ids=ids, ingested_at=ANY_TIME)
         reasons = [*rejects["reason"].to_list(), *batch.rejects["reason"].to_list()]
         counts = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+        refuse_bad_file(file.path, rows.height + len(reasons), counts, config.clean)
         shown = [name for name in rows.columns if name not in ("ingested_at", "source_file")]
         example = str(rows.select(shown).row(0, named=True)) if rows.height else ""
         checks.append(

@@ -26,9 +26,15 @@ class StageRecord:
 
 
 def write_stage_record(store: Store, as_of: date, record: StageRecord) -> None:
-    """Remember a stage; the last run of a date wins."""
-    path = store.control / "stages" / f"as_of={as_of}" / f"{record.stage}.json"
-    write_json(path, asdict(record))
+    """Remember a stage; the last run of a date wins.
+
+    The first stage makes the records of an earlier run go: it may have had other shards.
+    """
+    folder = store.control / "stages" / f"as_of={as_of}"
+    if record.stage == STAGE_ORDER[0]:
+        for earlier in folder.glob("*.json"):
+            earlier.unlink(missing_ok=True)
+    write_json(folder / f"{record.stage}.json", asdict(record))
 
 
 def read_stage_records(store: Store, as_of: date) -> list[StageRecord]:

@@ -72,7 +72,11 @@ def popular_share(shown: metrics.Ints, interactions: metrics.Ints) -> float:
 
 
 def score_figures(scores: metrics.Floats) -> dict[str, Any]:
-    """Quantiles and a histogram of equal-width bins; empty without scores."""
+    """Quantiles and a histogram of equal-width bins; empty without scores.
+
+    What is not finite is left out here: a gate refuses such a night.
+    """
+    scores = scores[np.isfinite(scores)]
     if len(scores) == 0:
         return {"quantiles": {}, "histogram": {"edges": [], "rows": []}}
     quantiles = np.quantile(scores, QUANTILES)

@@ -55,15 +55,16 @@ def train(
     """
     store, config = run.store, run.config
     kind = model_kind(config, embeddings)
+    key = fingerprint(
+        "models", kind, [histories.key, catalogue.key, embeddings.key], run.cut, config.seed
+    )
+    # First the one of these very inputs: a date repeated as it was known has the ranker it had.
+    if found := store.reuse("models", run.as_of, key):
+        return found
     newest = newest_model(store, run.as_of, kind)
     due = run.as_of - timedelta(days=config.train.every_days)
     if newest and newest.as_of and newest.as_of > due and not force:
         return newest
-    key = fingerprint(
-        "models", kind, [histories.key, catalogue.key, embeddings.key], run.cut, config.seed
-    )
-    if found := store.reuse("models", run.as_of, key):
-        return found
     folder = store.folder("models", run.as_of, key)
     paths = history_paths(store, histories)
     events = read_events(paths)

@@ -60,6 +60,10 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
         temporary.replace(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be written ({error.strerror})") from None
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(
+            f"{path}: cannot be written ({_first_line(error)}); try .parquet"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -84,11 +88,15 @@ def _read(path: Path) -> pl.DataFrame:
         raise SourceError(f"{path}: no such file") from None
     except pl.exceptions.NoDataError:
         raise SourceError(f"{path}: empty file") from None
-    except (pl.exceptions.ComputeError, OSError) as error:
-        raise SourceError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"{path}: cannot be read ({_first_line(error)})") from None
     if frame.is_empty():
         raise SourceError(f"{path}: no rows")
     return frame
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _find(frame: pl.DataFrame, path: Path, role: str, configured: str) -> str:

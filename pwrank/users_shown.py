@@ -53,11 +53,7 @@ def _show_all(
     (path,) = night.catalogue.file_paths(store.lake)
     titles = pl.read_parquet(path, columns=["item_id", "title"])
     wanted = user_ids.implode()
-    lists = (
-        rankings
-        .filter(pl.col("user_id").is_in(wanted) & (pl.col("rank") <= most))
-        .collect()
-    )
+    lists = rankings.filter(pl.col("user_id").is_in(wanted) & (pl.col("rank") <= most)).collect()
     histories = (
         pl.scan_parquet(history_paths(store, night.histories))
         .filter(pl.col("user_id").is_in(wanted))
@@ -66,17 +62,24 @@ def _show_all(
     return [_show(user, lists, histories, titles) for user in user_ids.to_list()]
 
 
-def sample_users(store: Store, night: NightRefs, number: int) -> pl.Series:
-    """Users with a middling history, spread over the user base; the same ones every time."""
+def sample_users(store: Store, night: NightRefs, rankings: pl.LazyFrame, number: int) -> pl.Series:
+    """Users with a list, spread over the user base, best with a middling history.
+
+    The same ones every time.
+    """
+    listed = rankings.filter(pl.col("rank") == 1).select("user_id")
     counts = (
         pl.scan_parquet(history_paths(store, night.histories))
         .group_by("user_id")
         .len()
-        .filter(pl.col("len").is_between(5, 60))
+        .join(listed, on="user_id", how="semi")
         .sort("user_id")
-        .collect()["user_id"]
+        .collect()
     )
-    return counts.gather_every(max(1, len(counts) // (number + 1)), offset=1)[:number]
+    middling = counts.filter(pl.col("len").is_between(5, 60))
+    users = (middling if middling.height >= number else counts)["user_id"]
+    step = max(1, len(users) // (number + 1))
+    return users.gather_every(step, offset=min(step, max(0, len(users) - number)))[:number]
 
 
 def _show(

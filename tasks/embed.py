@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from prefect import task
-from pwrank.embed import embed as embed_catalogue
 
 from pwrank.datasets import DatasetRef
+from pwrank.embed import embed as embed_catalogue
 from pwrank.run import Run
 from tasks.measuring import measured
 from tasks.progress import progress_bar
@@ -18,4 +18,6 @@ def embed(run: Run, catalogue: DatasetRef) -> DatasetRef:
     with measured(run, "embed") as told, progress_bar("embed", "texts") as progress:
         ref = embed_catalogue(run.store, catalogue, run.config, as_of=run.as_of, progress=progress)
         told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+        encoded = 0 if ref.reused else ref.figures["texts_encoded"]
+        told.line = f"{ref.rows:,} texts, {encoded:,} encoded"
     return ref

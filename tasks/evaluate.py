@@ -27,7 +27,9 @@ def evaluate(
             histories=night.histories,
             catalogue=night.catalogue,
             model=night.model,
+            embeddings=night.embeddings,
             as_of=run.as_of,
         )
-        told.rows, told.reused = ref.rows, ref.reused
+        told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+        told.line = f"{len(ref.figures)} figures"
     return ref

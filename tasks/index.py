@@ -25,4 +25,5 @@ def index(
             run, histories=histories, catalogue=catalogue, embeddings=embeddings, model=model
         )
         told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+        told.line = f"{ref.rows:,} items, {ref.figures['kind']}"
     return ref

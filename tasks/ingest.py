@@ -32,4 +32,6 @@ def ingest(run: Run) -> Ingested:
             "histories": dict(done.histories.figures),
             "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
         }
+        landed = sum(table["rows_landed"] for table in done.landed.values())
+        told.line = f"{landed:,} rows landed, {done.histories.rows:,} interactions known"
     return done

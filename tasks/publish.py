@@ -21,8 +21,17 @@ def publish(run: Run, staged: DatasetRef, night: NightRefs, metrics: DatasetRef)
     """Staged rankings -> rankings/v1, manifest, pointer; and the report, refused or not."""
     try:
         with measured(run, "publish") as told, progress_bar("publish", "rows") as progress:
-            done = publish_rankings(run, staged=staged, night=night, progress=progress)
+            done = publish_rankings(
+                run, staged=staged, night=night, metrics=metrics, progress=progress
+            )
             told.rows, told.reused = done.rows, done.reused
+            told.line = f"{done.users:,} users, {done.rows:,} rows"
+            told.figures = {
+                "users": done.users,
+                "version": done.version,
+                "current": done.current,
+                "gates": list(done.gates),
+            }
     except GateRefusedError as refused:
         write_night_report(
             run, night, staged=staged, metrics=metrics, gates=refused.gates, refusal=str(refused)

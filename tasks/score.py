@@ -26,7 +26,7 @@ def score(shard: int, run: Run, night: NightRefs) -> int:
     return part.rows
 
 
-@task(name="stage", **STAGE)
+@task(name="score", task_run_name="score-staged", **STAGE)
 def stage_rankings(run: Run, night: NightRefs) -> DatasetRef:
     """All parts are there -> one staged dataset."""
     return commit_staged(run, night)

@@ -32,4 +32,5 @@ def train(
             progress=progress,
         )
         told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+        told.line = f"model {ref.figures['model_version']}"
     return ref

@@ -4,6 +4,7 @@ import argparse
 
 from flows.commands import Answer, a_date, add_config
 from flows.console import check_before, stage_lines
+from pwrank.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Run the backfill flow and tell what became of each date."""
     check_before(options.config)
-    from flows.backfill import backfill, days
     from flows.local_server import prefect_api
 
-    list(days(options.from_date, options.to_date))
-    with stage_lines(), prefect_api():
+    if options.to_date < options.from_date:
+        raise ConfigError(f"--from {options.from_date} is after --to {options.to_date}; swap them")
+    with stage_lines(), prefect_api("flows.backfill"):
+        from flows.backfill import backfill
+
         outcome = backfill(
             options.config.absolute(),
             options.from_date,

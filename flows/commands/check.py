@@ -15,8 +15,10 @@ def run(options: argparse.Namespace) -> Answer:
     """Check the configuration and a sample of the newest file of each table."""
     from pwrank.config import load_config
     from pwrank.source_check import check_source
+    from pwrank.store import Store
 
     config = load_config(options.config, os.environ)
+    Store(config.lake).check_version()
     found = check_source(config)
     lines = [f"{options.config}: valid"]
     for table in found:

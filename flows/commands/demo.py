@@ -18,7 +18,11 @@ lake = "lake"
 SHOP_SOURCE = """\
 interactions = "shop/interactions"
 items = "shop/items"
+users = "shop/users.csv"
 """
+
+
+SHOWN_SLICES = ("all", "new_users", "cold_items")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +53,9 @@ def run(options: argparse.Namespace) -> Answer:
     config, as_of, holdout = prepare(folder, options.from_folder)
     told = argparse.Namespace(config=config, as_of=as_of, known_at=None, retrain=False)
     night = nightly_run.run(told)
-    judged = evaluate.run(argparse.Namespace(config=config, as_of=as_of, holdout=holdout))
+    judged = evaluate.run(
+        argparse.Namespace(config=config, as_of=as_of, holdout=holdout, slices=SHOWN_SLICES)
+    )
     shown = show.run(argparse.Namespace(config=config, as_of=as_of, user=None, users=3, top=5))
     text = "\n\n".join(
         [

@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="csv, parquet or jsonl with the interactions that came later",
     )
+    parser.add_argument(
+        "--slices", nargs="+", metavar="NAME", help="slices to print (default: all of them)"
+    )
 
 
 def run(options: argparse.Namespace) -> Answer:
@@ -25,10 +28,13 @@ def run(options: argparse.Namespace) -> Answer:
     from flows.console import published_night
     from pwrank.config import load_config
     from pwrank.judging import judge
+    from pwrank.night_report import rewrite_night_report
     from pwrank.store import Store
 
     config = load_config(options.config, os.environ)
-    store = Store(config.lake)
+    store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
     evaluation = judge(store, config, publication, night, options.holdout)
-    return Answer(evaluation.table(), evaluation.to_json())
+    report = rewrite_night_report(store, config, publication, night, evaluation.to_json())
+    chosen = evaluation.table() if options.slices is None else evaluation.table(options.slices)
+    return Answer(f"{chosen}\nreport: {report}", evaluation.to_json())

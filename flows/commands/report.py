@@ -14,14 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Name the file."""
-    from pwrank.night_report import report_path
-
     from pwrank.config import load_config
     from pwrank.errors import LakeError
+    from pwrank.night_report import report_path
     from pwrank.publication import read_current
     from pwrank.store import Store
 
-    store = Store(load_config(options.config, os.environ).lake)
+    store = Store(load_config(options.config, os.environ).lake).check_version()
     as_of = options.as_of or (read_current(store) or {}).get("as_of")
     if as_of is None:
         raise LakeError(f"nothing is published in {store.lake}; `pwrank run` publishes")

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.publish import rollback
     from pwrank.store import Store
 
-    store = Store(load_config(options.config, os.environ).lake)
+    store = Store(load_config(options.config, os.environ).lake).check_version()
     try:
         publication = rollback(store, options.to, reason=options.reason)
     except FileNotFoundError:

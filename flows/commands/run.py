@@ -22,9 +22,10 @@ def run(options: argparse.Namespace) -> Answer:
     """Run the nightly flow and tell what was published."""
     config = check_before(options.config)
     from flows.local_server import prefect_api
-    from flows.nightly import nightly
 
     with stage_lines(), prefect_api():
+        from flows.nightly import nightly
+
         published = nightly(
             options.config.absolute(),
             as_of=options.as_of,

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> Answer:
     from tasks.progress import progress_bar
 
     config = load_config(options.config, os.environ)
-    store = Store(config.lake)
+    store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
     check_ending(options.out)
     pairs = read_user_file(options.pairs, config, store.id_types() or IdTypes())

@@ -29,16 +29,17 @@ def run(options: argparse.Namespace) -> Answer:
 
     from flows.console import published_night
     from pwrank.config import load_config
+    from pwrank.publication import read_rankings
     from pwrank.store import Store
     from pwrank.users_shown import as_user_ids, sample_users, show_users
 
-    store = Store(load_config(options.config, os.environ).lake)
+    store = Store(load_config(options.config, os.environ).lake).check_version()
     publication, night = published_night(store, options.as_of)
     as_of = date.fromisoformat(publication["as_of"])
     if options.user:
         chosen = as_user_ids(store, options.user)
     else:
-        chosen = sample_users(store, night, options.users)
+        chosen = sample_users(store, night, read_rankings(store.lake, as_of), options.users)
     shown = show_users(store, night, as_of, chosen, most=options.top)
     text = "\n\n".join(user_text(user) for user in shown)
     return Answer(text, [user.__dict__ for user in shown])
@@ -46,20 +47,24 @@ def run(options: argparse.Namespace) -> Answer:
 
 def user_text(user: "ShownUser") -> str:
     """A user as plain text."""
-    lines = [f"user {user.user_id}: {user.interactions} interactions, newest first"]
+    name = _plain(str(user.user_id))
+    lines = [f"user {name}: {user.interactions} interactions, newest first"]
     lines += [
-        f"    {row['occurred_at']:%Y-%m-%d} {row['event']:<12} {_title(row)}"
+        f"    {row['occurred_at']:%Y-%m-%d} {_plain(row['event']):<12} {_title(row)}"
         for row in user.history
     ]
     lines.append("  ranking")
     for row in user.ranking:
-        because = "; ".join(row["reasons"] or [])
+        because = "; ".join(_plain(reason) for reason in row["reasons"] or [])
         reason = f"   ← {because}" if because else f"   ({row['source']})"
         lines.append(f"    {row['rank']:>3}  {row['score']:.4f}  {_title(row)}{reason}")
     return "\n".join(lines)
 
 
 def _title(row: dict[str, object]) -> str:
+    return _plain(str(row["title"] or row["item_id"]))
+
+
+def _plain(text: str) -> str:
     """Titles are input: control characters must not reach the terminal."""
-    text = str(row["title"] or row["item_id"])
     return "".join(letter if letter.isprintable() else " " for letter in text)[:60]

@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.publication import published_dates, read_current, read_publication
     from pwrank.store import Store
 
-    store = Store(load_config(options.config, os.environ).lake)
+    store = Store(load_config(options.config, os.environ).lake).check_version()
     current = (read_current(store) or {}).get("as_of")
     found = [read_publication(store, day) for day in published_dates(store)]
     lines = ["  as-of date         users         rows  model                published at"]

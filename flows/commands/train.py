@@ -16,9 +16,10 @@ def run(options: argparse.Namespace) -> Answer:
     """Run the retraining flow and show the figures of the ranker."""
     config = check_before(options.config)
     from flows.local_server import prefect_api
-    from flows.retrain import retrain
 
-    with stage_lines(), prefect_api():
+    with stage_lines(), prefect_api("flows.retrain"):
+        from flows.retrain import retrain
+
         model = retrain(options.config.absolute(), as_of=options.as_of)
     lines = [f"model {model.figures['model_version']}, {model.rows:,} interactions"]
     lines += [f"  {name:<24} {value:.5g}" for name, value in model.figures["metrics"].items()]

@@ -29,6 +29,8 @@ class ShopSummary:
     """Folder with one `YYYY-MM-DD.csv` a day."""
     items: Path
     """Folder with the opening catalogue and a `YYYY-MM-DD.jsonl` for every day with changes."""
+    users: Path
+    """Every account, those that never did anything included."""
     holdout: Path
     """What happened from `as_of` on; clean, same columns as a drop."""
     as_of: date
@@ -55,7 +57,7 @@ class _Drops:
     num_users: int
 
 
-def write_shop(  # noqa: PLR0913  (each is one knob of the demo, and keyword-only)
+def write_shop(
     folder: Path,
     *,
     seed: int = 7,
@@ -82,10 +84,11 @@ def write_shop(  # noqa: PLR0913  (each is one knob of the demo, and keyword-onl
     happened = _happened(catalogue, shoppers, first_date, days + holdout_days, _stream(seed, 3))
     drops = _fill_drops(happened, catalogue, first_date, last_date, _stream(seed, 4))
     changes = _catalogue_changes(catalogue, first_date, days)
-    _write_files(folder, drops, changes)
+    _write_files(folder, drops, changes, shoppers.user_ids)
     return ShopSummary(
         interactions=folder / "interactions",
         items=folder / "items",
+        users=folder / "users.csv",
         holdout=folder / "holdout.csv",
         as_of=last_date,
         num_rows=sum(len(rows) for rows in drops.interactions.values()),
@@ -192,9 +195,15 @@ def _record(catalogue: Catalogue, item: int, day: int, updated: date) -> dict[st
     }
 
 
-def _write_files(folder: Path, drops: _Drops, changes: dict[date, list[dict[str, Any]]]) -> None:
+def _write_files(
+    folder: Path,
+    drops: _Drops,
+    changes: dict[date, list[dict[str, Any]]],
+    user_ids: Iterable[str],
+) -> None:
     """Write everything; refuse a folder that already holds other drops."""
     contents = {Path("holdout.csv"): _csv(drops.holdout)}
+    contents[Path("users.csv")] = "".join(f"{name}\n" for name in ("user_id", *user_ids))
     for day, rows in drops.interactions.items():
         contents[Path("interactions") / f"{day}.csv"] = _csv(rows)
     for day, records in changes.items():

@@ -12,7 +12,14 @@ from pwrank.sources.files import LINE_COLUMN, SourceFile, Table, did_you_mean
 _OPTIONAL: Mapping[Table, tuple[str, ...]] = {
     "interactions": ("rating", "event", "weight"),
     "items": ("title", "text", "category", "available", "updated_at"),
+    "users": (),
 }
+ID_COLUMNS: Mapping[Table, tuple[str, ...]] = {
+    "interactions": ("user_id", "item_id"),
+    "items": ("item_id",),
+    "users": ("user_id",),
+}
+"""Ids that a row of each table must have."""
 _LOOKS_LIKE_TIME = re.compile(
     r"time|date|epoch|(^|[^a-z])(ts|when|day|year|month)([^a-z]|$)|[a-z]_at$|[a-z]At$",
     re.IGNORECASE,
@@ -28,9 +35,10 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     """
     present = [name for name in columns if name != LINE_COLUMN]
     ours = ColumnsConfig() if source.kind == "movielens" else source.columns
-    if file.table == "interactions":
-        roles = {name: _required(name, getattr(ours, name), present, file) for name in _IDS}
-        roles |= _timestamp(ours, present, file)
+    if file.table != "items":
+        ids = ID_COLUMNS[file.table]
+        roles = {name: _required(name, getattr(ours, name), present, file) for name in ids}
+        roles |= _timestamp(ours, present, file) if file.table == "interactions" else {}
     else:
         named = {"item_id", "items_item_id"} & ours.model_fields_set
         key = "items_item_id" if named else "item_id"
@@ -52,7 +60,6 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
 
 
 _SHOWN = 20
-_IDS = ("user_id", "item_id")
 
 
 def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -> str:
@@ -71,7 +78,9 @@ def _timestamp(ours: ColumnsConfig, present: Sequence[str], file: SourceFile) ->
         return {"timestamp": wanted}
     if not wanted:
         return {}
-    taken = {getattr(ours, name) for name in (*_IDS, *_OPTIONAL["interactions"])}
+    taken = {
+        getattr(ours, name) for name in (*ID_COLUMNS["interactions"], *_OPTIONAL["interactions"])
+    }
     candidates = [name for name in present if name not in taken]
     like = [name for name in candidates if _LOOKS_LIKE_TIME.search(name)]
     if "timestamp" not in ours.model_fields_set and not like:

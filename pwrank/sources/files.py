@@ -18,7 +18,7 @@ import polars as pl
 
 from pwrank.errors import ConfigError, SourceError
 
-Table = Literal["interactions", "items"]
+Table = Literal["interactions", "items", "users"]
 
 TEXT_SUFFIXES = (".csv", ".tsv")
 JSON_SUFFIXES = (".jsonl", ".ndjson")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -12,7 +13,7 @@ import pyarrow as pa
 from pwrank.config import SourceConfig
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import ConfigError
-from pwrank.sources.columns import column_roles
+from pwrank.sources.columns import ID_COLUMNS, column_roles
 from pwrank.sources.delimited import read_delimited
 from pwrank.sources.files import (
     JSON_SUFFIXES,
@@ -31,16 +32,19 @@ _PEEKED_ROWS = 1_000
 
 
 def list_files(source: SourceConfig) -> list[SourceFile]:
-    """Files of both tables, interactions first, each by name. Raises SourceError if none."""
-    configured: dict[Table, object] = {"interactions": source.interactions, "items": source.items}
-    missing = [table for table, path in configured.items() if path is None]
+    """Files of each table, interactions first, each by name. Raises SourceError if none."""
+    configured: dict[Table, Path | None] = {
+        "interactions": source.interactions,
+        "items": source.items,
+        "users": source.users,
+    }
+    missing = [table for table, path in configured.items() if path is None and table != "users"]
     if missing:
         raise ConfigError(f"[source] kind = 'tables' needs `{missing[0]}`")
-    tables: list[Table] = ["interactions", "items"]
     return [
         file
-        for table in tables
-        if (path := source.interactions if table == "interactions" else source.items) is not None
+        for table, path in configured.items()
+        if path is not None
         for file in list_table_files(table, path)
     ]
 
@@ -81,7 +85,7 @@ def _format_of(file: SourceFile) -> Format:
 def _integer_ids(file: SourceFile, source: SourceConfig) -> dict[str, bool]:
     """Whether each id column of the file holds integers."""
     kind = _format_of(file)
-    names = ("user_id", "item_id") if file.table == "interactions" else ("item_id",)
+    names = ID_COLUMNS[file.table]
     if kind == "delimited":
         return dict.fromkeys(names, False)
     if kind == "parquet":

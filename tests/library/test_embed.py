@@ -116,9 +116,7 @@ def test_every_text_gets_the_vector_that_the_encoder_gives_it(store, config):
 
 
 def test_identical_texts_are_encoded_once_and_empty_ones_never(store, config, encoded):
-    ref = embed(
-        store, catalogue(store, ["a", "b", "a", ""], ["b", "", "c"]), config, as_of=DAY
-    )
+    ref = embed(store, catalogue(store, ["a", "b", "a", ""], ["b", "", "c"]), config, as_of=DAY)
     assert sorted(encoded) == ["a", "b", "c"]
     counts = {name: ref.figures[name] for name in ref.figures if name.startswith("texts_")}
     assert counts == {
@@ -253,7 +251,9 @@ def nights(store: Store, config: Config, count: int) -> list[DatasetRef]:
     refs = []
     for night in range(count):
         as_of = DAY + timedelta(days=night)
-        refs.append(embed(store, catalogue(store, texts(0, night + 1), as_of=as_of), config, as_of=as_of))
+        refs.append(
+            embed(store, catalogue(store, texts(0, night + 1), as_of=as_of), config, as_of=as_of)
+        )
     return refs
 
 

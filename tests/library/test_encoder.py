@@ -62,7 +62,7 @@ def config(folder: Path, **settings) -> EncoderConfig:
 
 
 def some_texts(count: int, longest: int = 40, seed: int = 0) -> list[str]:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     return [" ".join(rng.choices(WORDS, k=rng.randint(1, longest))) for _ in range(count)]
 
 
@@ -103,7 +103,7 @@ def test_a_vector_does_not_depend_on_what_else_is_encoded(models, kind, precisio
     model = load_encoder(config(models[kind], precision=precision), threads=1)
     texts = some_texts(300)
     together = model.encode(texts)
-    shuffled = random.Random(1).sample(range(300), 300)
+    shuffled = random.Random(1).sample(range(300), 300)  # noqa: S311
     monkeypatch.setattr(encoder, "WINDOW", 64)
     np.testing.assert_array_equal(model.encode([texts[i] for i in shuffled]), together[shuffled])
     for i in range(0, 300, 30):
@@ -182,7 +182,9 @@ def test_minilm_gives_a_text_the_same_bytes_alone_and_with_500_others(minilm, pr
     together = minilm[precision].encode(texts)
     for i in range(0, 500, 100):
         assert minilm[precision].encode(texts[i : i + 1]).tobytes() == together[i].tobytes()
-    np.testing.assert_array_equal(minilm[precision].encode(texts[40:150][::-1])[::-1], together[40:150])
+    np.testing.assert_array_equal(
+        minilm[precision].encode(texts[40:150][::-1])[::-1], together[40:150]
+    )
 
 
 # --- keys ------------------------------------------------------------------------------------
@@ -318,10 +320,26 @@ def test_a_model_in_the_hugging_face_cache_is_found_at_its_revision(
         encoder_key(EncoderConfig(model="maker/model", revision="b" * 40))
 
 
+def test_a_download_is_tried_only_when_allowed_and_says_why_it_failed(monkeypatch):
+    asked: list[str] = []
+
+    def unreachable(name, **_):
+        asked.append(name)
+        raise ConnectionError("no route to host\nand much more")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(ModelUnavailableError, match="is not on this machine"):
+        encoder_key(EncoderConfig(model="maker/absent"))
+    assert asked == []
+    with pytest.raises(ModelUnavailableError, match=r"cannot be downloaded: no route to host\n"):
+        encoder_key(EncoderConfig(model="maker/absent", allow_download=True))
+    assert asked == ["maker/absent"]
+
+
 def test_only_safetensors_are_read(tmp_path):
     folder = tiny_model("bert", tmp_path)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelUnavailableError, match="holds no model.safetensors"):
+    with pytest.raises(ModelUnavailableError, match=r"holds no model\.safetensors"):
         load_encoder(config(folder))
 
 

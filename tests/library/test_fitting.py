@@ -15,8 +15,16 @@ from pwrank.ranker import Ranker
 from tests.library.worlds import DAY, two_tastes
 
 SMALL = TrainConfig(
-    dim=16, layers=1, epochs=6, batch_tokens=200, negatives=0, snapshots=8, candidates=20,
-    ease_items=40, pair_epochs=10, learning_rate=1e-2,
+    dim=16,
+    layers=1,
+    epochs=6,
+    batch_tokens=200,
+    negatives=0,
+    snapshots=8,
+    candidates=20,
+    ease_items=40,
+    pair_epochs=10,
+    learning_rate=1e-2,
 )
 CUT = 60 * DAY
 
@@ -35,7 +43,12 @@ def fit(checkpoint: Path | None = None, kill_after: int = 99) -> Ranker:
 
     histories, catalogue = two_tastes()
     ranker, _ = fit_ranker(
-        histories, catalogue, cut=CUT, config=SMALL, seed=3, checkpoint=checkpoint,
+        histories,
+        catalogue,
+        cut=CUT,
+        config=SMALL,
+        seed=3,
+        checkpoint=checkpoint,
         progress=progress,
     )
     return ranker

@@ -19,7 +19,13 @@ from tests.library.worlds import DAY, two_tastes
 HISTORIES, CATALOGUE = two_tastes()
 POPULARITY = item_activity(HISTORIES, CATALOGUE.num_items).features(60 * DAY)
 CONFIG = TrainConfig(
-    dim=16, layers=1, epochs=2, negatives=8, snapshots=4, candidates=20, ease_items=40,
+    dim=16,
+    layers=1,
+    epochs=2,
+    negatives=8,
+    snapshots=4,
+    candidates=20,
+    ease_items=40,
     pair_epochs=2,
 )
 

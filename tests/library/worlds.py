@@ -10,7 +10,9 @@ from pwrank.history import Histories, group_by_user
 DAY = 86_400
 
 
-def two_tastes(*, users: int = 80, items: int = 40, length: int = 12) -> tuple[Histories, Catalogue]:
+def two_tastes(
+    *, users: int = 80, items: int = 40, length: int = 12
+) -> tuple[Histories, Catalogue]:
     """Even users take even items, odd users odd ones; texts tell the groups apart."""
     rng = np.random.default_rng(7)
     user = np.repeat(np.arange(users), length)

@@ -1,0 +1,87 @@
+"""Wrong calls: what is not there is named with what is, and nothing is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.library.told import lake_is_a_file, other_version
+
+CALLERS_FILES = {
+    "no such file": (None, ["pairs.csv: no such file"]),
+    "an empty file": ("", ["pairs.csv: empty file"]),
+    "no rows": ("user_id,item_id\n", ["pairs.csv: no rows"]),
+    "a wrong column": ("usr_id,item_id\na,b\n", ["no column 'user_id'", "did you mean 'usr_id'?"]),
+}
+
+
+@pytest.mark.parametrize("case", CALLERS_FILES)
+@pytest.mark.parametrize("name", ["score", "evaluate"])
+def test_a_callers_file_that_cannot_be_used_is_refused(
+    published_world, command, tmp_path, name, case
+):
+    content, parts = CALLERS_FILES[case]
+    path = tmp_path / "pairs.csv"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    told = ["--holdout", path] if name == "evaluate" else ["--pairs", path, "--out", path]
+    command(name, "--config", published_world.config_file, *told).refuses(parts)
+
+
+READERS = {
+    "show": ["--user", "u00"],
+    "score": ["--pairs", "p.csv", "--out", "o.csv"],
+    "evaluate": ["--holdout", "h.csv"],
+    "report": [],
+    "rollback": ["--to", "2024-03-08"],
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_commands_that_need_a_published_night_say_that_there_is_none(tiny_world, command, name):
+    told = command(name, "--config", tiny_world.config_file, *READERS[name])
+    told.refuses(["published"])
+    assert not tiny_world.store.lake.exists()
+
+
+@pytest.mark.parametrize("name", [*READERS, "status"])
+def test_no_command_touches_a_lake_of_another_version(tiny_world, command, name):
+    other_version(tiny_world)
+    arguments = READERS.get(name, [])
+    command(name, "--config", tiny_world.config_file, *arguments).refuses(["format 99"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["show", "--user", "nobody"], ["user 'nobody' has no list"]),
+        (["show", "--as-of", "2020-01-01"], ["2020-01-01 is not published", "pwrank run"]),
+        (["rollback", "--to", "2020-01-01"], ["2020-01-01 is not published", "2024-03-08"]),
+        (["score", "--pairs", "p.csv", "--out", "o.xlsx"], ["o.xlsx: unknown ending", ".parquet"]),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_is(published_world, command, arguments, parts):
+    name, *rest = arguments
+    command(name, "--config", published_world.config_file, *rest).refuses(parts)
+
+
+@pytest.mark.parametrize("name", ["run", "backfill", "train"])
+def test_runs_look_at_configuration_lake_and_files_before_anything_starts(
+    tiny_world, command, name
+):
+    days = ["--from", "2024-03-01", "--to", "2024-03-02"] if name == "backfill" else []
+    lake_is_a_file(tiny_world)
+    told = command(name, "--config", tiny_world.config_file, *days)
+    told.refuses(["lake", "cannot be written"])
+
+
+def test_an_unexpected_error_is_one_line_with_the_next_step(monkeypatch, tiny_world, command):
+    def broken(_options):
+        raise RuntimeError("something odd\nwith details")
+
+    monkeypatch.setattr("flows.commands.status.run", broken)
+    told = command("status", "--config", tiny_world.config_file)
+    assert told.code == 1
+    assert told.err.splitlines() == [
+        "pwrank: unexpected RuntimeError: something odd",
+        "run again with --debug to see where, and report it",
+    ]

@@ -1,0 +1,121 @@
+"""The configuration: three lines are enough, every mistake is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pwrank.config import Config, load_config, section_hash
+from pwrank.errors import ConfigError
+
+MINIMAL = 'lake = "lake"\n[source]\ninteractions = "interactions.csv"\nitems = "/data/items.csv"\n'
+
+
+def load(tmp_path: Path, text: str = MINIMAL, **environment: str) -> Config:
+    path = tmp_path / "pwrank.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, environment)
+
+
+def refusal(tmp_path: Path, text: str, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, **environment)
+    return str(caught.value)
+
+
+def test_three_lines_are_enough(tmp_path):
+    config = load(tmp_path)
+    assert config.score.k == 100
+    assert config.time_zone == "UTC"
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    config = load(tmp_path)
+    assert config.lake == tmp_path / "lake"
+    assert config.source.interactions == tmp_path / "interactions.csv"
+    assert config.source.items == Path("/data/items.csv")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path):
+    told = refusal(tmp_path, MINIMAL + "[score]\nbatch_user = 3\n")
+    assert told.endswith("unknown key 'score.batch_user'; did you mean 'batch_users'?")
+    told = refusal(tmp_path, MINIMAL + "[source.columns]\nuserid = 'x'\n")
+    assert told.endswith("unknown key 'source.columns.userid'; did you mean 'user_id'?")
+    told = refusal(tmp_path, MINIMAL + "[[clean.reject]]\nreason='r'\ncolumn='c'\nmatch='x'\n")
+    assert "unknown key 'clean.reject.0.match'; did you mean 'matches'?" in told
+
+
+def test_an_unknown_section_is_refused_with_the_nearest_name(tmp_path):
+    assert "did you mean 'encoder'?" in refusal(tmp_path, MINIMAL + "[encodr]\nprompt = ''\n")
+
+
+def test_all_mistakes_are_told_at_once_one_a_line(tmp_path):
+    told = refusal(
+        tmp_path,
+        'time_zone = "Mars/Base"\n[source]\ninteractions = "x"\n[score]\nk = 0\nshard = 2\n',
+    )
+    lines = told.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith(str(tmp_path / "pwrank.toml")) for line in lines)
+    for part in ("missing key 'lake'", "'Mars/Base' is not a time zone", "score.k = 0", "'shards'"):
+        assert sum(part in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("lake = ", "not valid TOML"),
+        ('lake = "l"\n[source]\nkind = "movielens"\n', "'movielens' needs `folder`"),
+        ('lake = "l"\n[source]\nitems = "i"\n', "'tables' needs `interactions`"),
+        (MINIMAL + 'kind = "tabels"\n', "source.kind = 'tabels'"),
+        (MINIMAL + "[[clean.reject]]\nreason = 'r'\ncolumn = 'c'\n", "needs `matches`"),
+    ],
+)
+def test_a_configuration_that_cannot_work_says_why(tmp_path, text, told):
+    assert told in refusal(tmp_path, text)
+
+
+def test_a_missing_file_and_a_folder_say_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match=r"no such file; `pwrank init` writes one"):
+        load_config(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="a folder, not a configuration file"):
+        load_config(tmp_path)
+
+
+def test_every_value_can_be_set_by_environment(tmp_path):
+    config = load(
+        tmp_path,
+        PWRANK__LAKE="elsewhere",
+        PWRANK__SCORE__K="7",
+        PWRANK__SCORE__EXCLUDE_SEEN="false",
+        PWRANK__SOURCE__COLUMNS__USER_ID="CustomerID",
+        PWRANK__SOURCE__COLUMNS__TIMESTAMP="",
+        PWRANK__CLEAN__POSITIVE_EVENTS='["buy", "like"]',
+        UNRELATED="1",
+    )
+    assert config.lake == tmp_path / "elsewhere"
+    assert (config.score.k, config.score.exclude_seen) == (7, False)
+    assert config.source.columns.user_id == "CustomerID"
+    assert config.source.columns.timestamp == ""
+    assert config.clean.positive_events == ("buy", "like")
+
+
+def test_mistakes_in_the_environment_are_refused_too(tmp_path):
+    assert "did you mean 'shards'?" in refusal(tmp_path, MINIMAL, PWRANK__SCORE__SHARD="2")
+    told = refusal(tmp_path, MINIMAL, PWRANK__LAKE__X="2")
+    assert told == "environment PWRANK__LAKE__X: 'lake' is not a section"
+
+
+def test_a_resolved_configuration_cannot_be_changed(tmp_path):
+    with pytest.raises(ValidationError):
+        load(tmp_path).score.k = 3
+
+
+def test_the_hash_of_a_section_follows_its_values(tmp_path):
+    one, other = load(tmp_path), load(tmp_path, PWRANK__SCORE__K="7")
+    assert section_hash(one.score) == section_hash(load(tmp_path).score)
+    assert section_hash(one.score) != section_hash(other.score)
+    assert section_hash(one.rerank) == section_hash(other.rerank)

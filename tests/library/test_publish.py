@@ -1,0 +1,220 @@
+"""Publishing: visible at once or not at all, refused nights change nothing, history is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from pwrank import publish as publish_module
+from pwrank.errors import GateRefusedError, LakeError
+from pwrank.publication import published_dates, rankings_path, read_current, read_rankings
+from pwrank.publish import rollback
+from tests.library.tiny_world import AS_OF, stage_night
+
+NEXT = AS_OF + timedelta(days=1)
+
+
+def staged_copy(night, name, change):
+    """The staged lists of a night as another staged dataset, with each part changed."""
+    store = night.run.store
+    folder = store.folder("staged", night.run.as_of, name)
+    rows = 0
+    for path in night.staged.file_paths(store.lake):
+        part = change(pl.read_parquet(path))
+        part.write_parquet(folder / path.name)
+        rows += part.height
+    ref = store.commit(
+        "staged", night.run.as_of, name, files=night.staged.files, rows=rows,
+        figures=night.staged.figures,
+    )  # fmt: skip
+    return dataclasses.replace(night, staged=ref)
+
+
+@pytest.fixture
+def first(trained_world):
+    return stage_night(trained_world.run())
+
+
+def glob_of(night, as_of=AS_OF):
+    return pl.read_parquet(night.run.store.lake / rankings_path(as_of) / "*.parquet")
+
+
+def test_a_good_night_becomes_visible_and_current(first):
+    done = first.publish()
+    assert (done.rows, done.users, done.current, done.reused) == (80, 16, True, False)
+    assert read_rankings(first.run.store.lake).collect().equals(first.rankings)
+    assert glob_of(first).equals(first.rankings)
+    current = read_current(first.run.store)
+    assert (current["as_of"], current["version"]) == (str(AS_OF), first.staged.key)
+
+
+def test_nothing_but_parquet_lies_where_readers_look(first):
+    first.publish()
+    found = [path for path in (first.run.store.lake / "rankings").rglob("*") if path.is_file()]
+    assert [path.name for path in sorted(found)] == [f"part-0000{n}.parquet" for n in range(3)]
+
+
+def test_the_manifest_tells_rows_hashes_inputs_and_gates(first):
+    from pwrank.publication import read_publication
+    from pwrank.store import file_sha256
+
+    first.publish()
+    told = read_publication(first.run.store, AS_OF)
+    folder = first.run.store.lake / told["path"]
+    assert sum(part["rows"] for part in told["parts"]) == told["rows"] == 80
+    assert all(part["sha256"] == file_sha256(folder / part["name"]) for part in told["parts"])
+    assert set(told["inputs"]) == {"histories", "catalogue", "embeddings", "model", "index"}
+    assert all(gate["passed"] for gate in told["gates"])
+    assert "source" not in told["config"]
+
+
+def test_a_refused_night_publishes_nothing_keeps_the_staged_rows_and_the_last_good_night(first):
+    first.publish()
+    before = glob_of(first)
+    nothing = pl.lit(float("nan"), pl.Float32)
+    bad = staged_copy(first, "bad", lambda part: part.with_columns(score=nothing))
+    with pytest.raises(GateRefusedError) as caught:
+        bad.publish()
+    told = str(caught.value)
+    assert "gate “score not finite”: 80 rows, wanted none; e.g." in told
+    assert str(first.run.store.lake / bad.staged.path) in told
+    assert caught.value.exit_code == 3
+    assert len(caught.value.gates) == 11
+    assert glob_of(first).equals(before)
+    assert read_current(first.run.store)["version"] == first.staged.key
+    assert all(path.exists() for path in bad.staged.file_paths(first.run.store.lake))
+
+
+POISON = {
+    "an item that nobody knows": pl.col("item_id").str.replace("^", "x"),
+    "an unavailable item everywhere": pl.lit("019").alias("item_id"),
+    "a score that is missing": pl.lit(None, pl.Float32).alias("score"),
+    "infinite scores": pl.lit(float("inf"), pl.Float32).alias("score"),
+    "ranks from zero": pl.col("rank") - 1,
+    "users that nobody knows": pl.col("user_id").str.replace("^", "x"),
+}
+
+
+@pytest.mark.parametrize("poison", [*POISON, "an empty shard", "half of each list"])
+def test_a_poisoned_night_is_refused_and_never_crashes_on_its_way(first, poison):
+    def poisoned(part):
+        if poison in POISON:
+            return part.with_columns(POISON[poison])
+        return part.filter(pl.col("rank") < 3) if "half" in poison else part.clear()
+
+    with pytest.raises(GateRefusedError):
+        staged_copy(first, "poisoned", poisoned).publish()
+    assert published_dates(first.run.store) == []
+
+
+def test_a_first_night_that_is_refused_leaves_nothing_to_read(first):
+    with pytest.raises(GateRefusedError):
+        staged_copy(first, "bad", lambda part: part.head(1)).publish()
+    assert published_dates(first.run.store) == []
+    assert not (first.run.store.lake / "rankings").exists()
+    with pytest.raises(LakeError, match=r"nothing is published here yet; `pwrank run`"):
+        read_rankings(first.run.store.lake)
+
+
+@pytest.mark.parametrize("step", ["link_parts", "write_json", "write_current", "retire"])
+def test_a_publication_that_was_killed_is_finished_by_the_next_try(first, monkeypatch, step):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publish_module, step, killed)
+    with pytest.raises(KeyboardInterrupt):
+        first.publish()
+    monkeypatch.undo()
+    assert first.publish().current
+    assert read_rankings(first.run.store.lake).collect().equals(first.rankings)
+    assert list(first.run.store.lake.glob("**/.tmp-*")) == []
+
+
+def test_readers_never_see_half_of_a_night_that_is_published_again(first):
+    first.publish()
+    lake, versions = first.run.store.lake, ["one", "two"]
+    nights = [
+        staged_copy(first, name, lambda p, name=name: p.with_columns(model_version=pl.lit(name)))
+        for name in versions
+    ]
+    seen, wrong, stop = set(), [], threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            frame = read_rankings(lake, AS_OF).collect()
+            seen.update(frame["model_version"].unique())
+            if (frame.height, frame["model_version"].n_unique()) != (80, 1):
+                wrong.append(frame)
+            # A glob lists names, then opens them one by one: a user's list, which lies in one
+            # part, is whole and of one night; two users' may be of two.
+            frame = glob_of(first)
+            lists = frame.group_by("user_id").agg(pl.len(), pl.col("model_version").n_unique())
+            if lists.height != 16 or set(lists["len"]) | set(lists["model_version"]) != {5, 1}:
+                wrong.append(frame)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(12):
+            nights[number % 2].publish()
+    finally:
+        stop.set()
+        reader.join()
+    assert wrong == []
+    assert set(versions) <= seen
+
+
+def test_the_pointer_moves_only_forward(trained_world, first):
+    first.publish()
+    older = stage_night(trained_world.run(as_of=AS_OF - timedelta(days=1))).publish()
+    assert not older.current
+    assert read_current(trained_world.store)["as_of"] == str(AS_OF)
+    assert published_dates(trained_world.store) == [AS_OF - timedelta(days=1), AS_OF]
+    assert read_rankings(trained_world.store.lake, AS_OF - timedelta(days=1)).collect().height
+
+
+def test_rollback_moves_the_pointer_and_says_why(trained_world, first):
+    first.publish()
+    stage_night(trained_world.run(as_of=NEXT)).publish()
+    assert read_current(trained_world.store)["as_of"] == str(NEXT)
+    rollback(trained_world.store, AS_OF, reason="bad titles")
+    current = read_current(trained_world.store)
+    assert (current["as_of"], current["moved"]) == (str(AS_OF), "bad titles")
+    assert read_rankings(trained_world.store.lake).collect().equals(first.rankings)
+    with pytest.raises(FileNotFoundError):
+        rollback(trained_world.store, date(2020, 1, 1))
+
+
+def test_retention_keeps_the_newest_nights_and_never_loses_the_current_one(trained_world, first):
+    first.publish()
+    nights = [AS_OF + timedelta(days=n) for n in (1, 2)]
+    for day in nights:
+        stage_night(trained_world.run(as_of=day)).publish()
+    rollback(trained_world.store, AS_OF, reason="test")
+    last = AS_OF + timedelta(days=3)
+    stage_night(trained_world.run(as_of=last, publish={"keep_nights": 1})).publish()
+    assert published_dates(trained_world.store) == [last]
+    # The pointer had moved on to the new night before the old ones went.
+    assert read_current(trained_world.store)["as_of"] == str(last)
+    for name in ("staged", "histories", "catalogue", "index"):
+        assert {ref.as_of for ref in trained_world.store.refs(name)} == {last}, name
+    assert not (trained_world.store.lake / rankings_path(AS_OF)).exists()
+
+
+def test_a_backfilled_old_date_does_not_retire_the_current_one(trained_world, first):
+    first.publish()
+    rollback(trained_world.store, AS_OF, reason="pinned")
+    old = AS_OF - timedelta(days=2)
+    stage_night(trained_world.run(as_of=old, publish={"keep_nights": 1})).publish()
+    assert published_dates(trained_world.store) == [old, AS_OF]
+    assert read_rankings(trained_world.store.lake).collect().equals(first.rankings)
+
+
+def test_a_date_that_was_never_published_is_named_with_the_latest_that_were(first):
+    first.publish()
+    with pytest.raises(LakeError, match=r"2020-01-01 is not published \(latest: 2024-03-08\)"):
+        read_rankings(first.run.store.lake, "2020-01-01")

@@ -1,0 +1,138 @@
+"""Re-ranking: every rule only reorders, and does what its dial says."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pwrank.config import RerankConfig
+from pwrank.reranking import ItemFacts, by_score, rerank
+
+ITEMS = 40
+
+
+def facts(categories=4, seed=0) -> ItemFacts:
+    rng = np.random.default_rng(seed)
+    text = rng.normal(size=(ITEMS, 6)).astype(np.float32)
+    names = [f"c{n % categories}" if n % 7 else "" for n in range(ITEMS)]
+    return ItemFacts(
+        names,
+        text / np.linalg.norm(text, axis=1, keepdims=True),
+        rng.integers(0, 12, ITEMS),
+    )
+
+
+@st.composite
+def lists(draw):
+    """Scores and candidates of three users, some with fewer candidates than others."""
+    width = draw(st.integers(1, ITEMS))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    candidates = np.stack([rng.permutation(ITEMS)[:width] for _ in range(3)]).astype(np.int64)
+    for user in range(3):
+        candidates[user, draw(st.integers(0, width)) :] = -1
+    scores = rng.choice(np.linspace(0, 1, 9), candidates.shape).astype(np.float32)
+    return scores, candidates
+
+
+dials = st.builds(
+    RerankConfig,
+    max_per_category=st.integers(0, 4),
+    category_window=st.integers(1, 30),
+    diversity=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    diversity_window=st.integers(1, 30),
+    explore=st.sampled_from([0.0, 0.1, 0.25, 1.0]),
+    explore_below=st.integers(1, 12),
+)
+
+
+def reranked(scores, candidates, dial, k):
+    places, explored = rerank(by_score(scores, candidates), candidates, facts(), dial, k=k)
+    return np.take_along_axis(candidates, places, 1), explored
+
+
+@settings(deadline=None, max_examples=150)
+@given(lists(), dials, st.integers(1, ITEMS))
+def test_no_rule_loses_doubles_or_invents_an_item_or_leaves_a_gap(drawn, dial, k):
+    scores, candidates = drawn
+    items, explored = reranked(scores, candidates, dial, k)
+    assert items.shape == explored.shape == (3, min(k, candidates.shape[1]))
+    for mine, offered in zip(items, candidates, strict=True):
+        real, there = mine[mine >= 0], offered[offered >= 0]
+        assert len(real) == min(k, len(there))
+        assert len(set(real)) == len(real)
+        assert set(real) <= set(there)
+        assert (mine[len(real) :] == -1).all()
+    assert not (explored & (items < 0)).any()
+
+
+@settings(deadline=None, max_examples=80)
+@given(lists(), st.integers(1, ITEMS))
+def test_with_all_dials_at_zero_the_order_is_the_scores_and_ties_go_by_row(drawn, k):
+    scores, candidates = drawn
+    items, explored = reranked(scores, candidates, RerankConfig(), k)
+    for mine, row, offered in zip(items, scores, candidates, strict=True):
+        there = sorted(
+            ((-s, c) for s, c in zip(row.tolist(), offered.tolist(), strict=True) if c >= 0)
+        )
+        assert mine[mine >= 0].tolist() == [c for _, c in there][:k]
+    assert not explored.any()
+
+
+@settings(deadline=None, max_examples=100)
+@given(lists(), st.integers(1, 3), st.integers(1, 25))
+def test_no_category_exceeds_its_cap_in_the_window_where_others_can_take_its_place(
+    drawn, most, window
+):
+    scores, candidates = drawn
+    dial = RerankConfig(max_per_category=most, category_window=window)
+    items, _ = reranked(scores, candidates, dial, ITEMS)
+    names = facts().category
+    for mine, offered in zip(items, candidates, strict=True):
+        supply = Counter(names[c] for c in offered if c >= 0)
+        possible = sum(min(n, most) if name else n for name, n in supply.items())
+        first = [names[c] for c in mine[: min(window, possible)] if c >= 0]
+        assert all(n <= most for name, n in Counter(first).items() if name)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lists(), st.floats(1e-12, 1e-9))
+def test_a_diversity_of_next_to_nothing_changes_nothing(drawn, weight):
+    plain, _ = reranked(*drawn, RerankConfig(), ITEMS)
+    assert (reranked(*drawn, RerankConfig(diversity=weight), ITEMS)[0] == plain).all()
+
+
+def test_diversity_puts_what_is_unlike_before_what_is_alike():
+    text = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2]]
+    same = ItemFacts([""] * 5, text, np.zeros(5, np.int64))
+    scores, candidates = np.array([[5, 4, 3, 2, 1]], np.float32), np.arange(5)[None, :]
+    dial = RerankConfig(diversity=0.9)
+    places, _ = rerank(by_score(scores, candidates), candidates, same, dial, k=5)
+    assert places.tolist() == [[0, 3, 4, 1, 2]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(lists(), st.sampled_from([0.1, 0.2, 0.5]), st.integers(1, ITEMS))
+def test_exploration_takes_its_share_of_the_list_and_no_more(drawn, share, k):
+    scores, candidates = drawn
+    dial = RerankConfig(explore=share, explore_below=5)
+    items, explored = reranked(scores, candidates, dial, k)
+    touched = facts().interactions
+    for mine, marked, offered in zip(items, explored, candidates, strict=True):
+        there = offered[offered >= 0]
+        rare = int((touched[there] <= 5).sum())
+        slots = int(np.floor(min(k, len(there)) * share + 1e-9))
+        assert marked.sum() == min(slots, rare)
+        assert (touched[mine[marked]] <= 5).all()
+
+
+def test_exploration_is_spread_evenly():
+    scores = np.linspace(1, 0, 20, dtype=np.float32)[None, :]
+    candidates = np.arange(20)[None, :]
+    rare = ItemFacts([""] * 20, facts().text[:20], np.where(np.arange(20) >= 15, 0, 9))
+    _, explored = rerank(
+        by_score(scores, candidates), candidates, rare, RerankConfig(explore=0.25), k=20
+    )
+    assert np.flatnonzero(explored[0]).tolist() == [3, 7, 11, 15, 19]

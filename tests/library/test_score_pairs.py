@@ -1,0 +1,136 @@
+"""Pairs that a caller brings are scored in their order, known or never seen."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from pwrank.config import ColumnsConfig
+from pwrank.datasets import IdType, IdTypes
+from pwrank.errors import SourceError
+from pwrank.score_pairs import add_scores
+from pwrank.user_files import read_user_file, write_user_file
+
+IDS = IdTypes()
+PAIRS = pl.DataFrame(
+    {
+        "user_id": ["u03", "u00", "stranger", "u03", "u00", "u03"],
+        "item_id": ["004", "011", "004", "unheard-of", "004", "004"],
+        "note": ["a", "b", "c", "d", "e", "f"],
+    }
+)
+
+
+def scored(night, path, **arguments):
+    pairs = read_user_file(path, night.run.config, IDS)
+    return add_scores(night.run.store, night.refs, pairs, heads=False, **arguments)
+
+
+@pytest.fixture
+def brought(tmp_path):
+    def write(frame=PAIRS, name="pairs.csv"):
+        write_user_file(frame, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def test_rows_keep_their_order_and_their_columns(night, brought):
+    told = scored(night, brought())
+    assert told.drop("score").equals(PAIRS)
+    assert told["score"].dtype == pl.Float32
+    assert told["score"].is_between(0, 1).all()
+    assert told["score"][0] == told["score"][5]
+
+
+def test_the_score_of_a_pair_is_the_one_in_the_published_list(night, brought):
+    listed = night.rankings.select("user_id", "item_id", "score")
+    shuffled = listed.sample(fraction=1, shuffle=True, seed=1)
+    told = scored(night, brought(shuffled.drop("score")))
+    assert_frame_equal(told, shuffled, abs_tol=1e-6)
+
+
+def test_unknown_users_and_items_are_scored_and_told_apart(night, brought):
+    told = scored(night, brought())["score"].to_list()
+    assert told[2] not in (told[0], told[4])
+    assert told[3] != told[0]
+
+
+def test_rows_without_an_id_are_scored_as_nobody_and_nothing(night, brought):
+    frame = PAIRS.with_columns(user_id=pl.lit(None, pl.String), item_id=pl.lit(None, pl.String))
+    told = scored(night, brought(frame, "pairs.parquet"))
+    assert told["score"].is_finite().all()
+
+
+def test_more_users_than_a_batch_come_back_in_order(night, brought, monkeypatch):
+    whole = scored(night, brought())
+    monkeypatch.setattr("pwrank.score_pairs.BATCH_USERS", 1)
+    assert_frame_equal(scored(night, brought()), whole, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet", "pairs.jsonl"])
+def test_every_format_goes_round_trip(night, brought, tmp_path, name):
+    told = scored(night, brought(name=name))
+    write_user_file(told, tmp_path / f"out-{name}")
+    again = read_user_file(tmp_path / f"out-{name}", night.run.config, IDS)
+    assert again.user_id.to_list() == PAIRS["user_id"].to_list()
+    assert again.item_id.to_list() == PAIRS["item_id"].to_list()
+    assert again.frame["score"].cast(pl.Float32).to_list() == pytest.approx(told["score"].to_list())
+
+
+def test_a_head_for_liking_and_one_for_the_rating_can_be_asked_for(night, brought):
+    pairs = read_user_file(brought(), night.run.config, IDS)
+    told = add_scores(night.run.store, night.refs, pairs, heads=True)
+    assert told.columns == ["user_id", "item_id", "note", "score", "like", "rating"]
+    assert told.select(pl.col("like", "rating").is_finite().all()).row(0) == (True, True)
+
+
+def test_columns_may_bear_the_names_of_the_source(night, tmp_path):
+    (tmp_path / "p.csv").write_text("movieId,userId\n004,u03\n", encoding="utf-8")
+    assert scored(night, tmp_path / "p.csv").columns == ["movieId", "userId", "score"]
+    columns = ColumnsConfig(user_id="CustomerID", item_id="StockCode")
+    source = night.run.config.source.model_copy(update={"columns": columns})
+    config = night.run.config.model_copy(update={"source": source})
+    (tmp_path / "q.csv").write_text("StockCode,CustomerID\n004,u03\n", encoding="utf-8")
+    assert read_user_file(tmp_path / "q.csv", config, IDS).user_id.to_list() == ["u03"]
+
+
+def test_text_ids_of_an_integer_lake_are_read_and_others_are_nobody(night, tmp_path):
+    (tmp_path / "p.csv").write_text("user_id,item_id\n12,7\nx,8\n", encoding="utf-8")
+    numbers = IdTypes(IdType.INT64, IdType.INT64)
+    pairs = read_user_file(tmp_path / "p.csv", night.run.config, numbers)
+    assert pairs.user_id.to_list() == [12, None]
+    assert pairs.item_id.to_list() == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("none.csv", None, "no such file"),
+        ("empty.csv", b"", "empty file"),
+        ("header.csv", b"user_id,item_id\n", "no rows"),
+        ("p.csv", b"usr_id,item_id\na,b\n", r"no column 'user_id' .*did you mean 'usr_id'"),
+        ("p.parquet", b"PAR1 this is not parquet", "cannot be read"),
+        ("p.jsonl", b'{"user_id": 1,,}\n', "cannot be read"),
+        ("p.csv", b"user_id,item_id\n\xff\xfe,b\n", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_the_fact(night, tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=rf"{name}: .*{told}"):
+        read_user_file(tmp_path / name, night.run.config, IDS)
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+    for path, told in (
+        (tmp_path / "out.xlsx", r"unknown ending; use one of \.csv, \.parquet, \.jsonl"),
+        (tmp_path / "no folder" / "out.csv", "cannot be written"),
+    ):
+        with pytest.raises(SourceError, match=told):
+            write_user_file(PAIRS, path)
+    nested = PAIRS.with_columns(note=pl.concat_list("note"))
+    with pytest.raises(SourceError, match=r"out.csv: cannot be written .*try \.parquet"):
+        write_user_file(nested, tmp_path / "out.csv")
+    assert list(tmp_path.iterdir()) == []
