@@ -1,5 +1,6 @@
 """Backfill: the nightly run for a range of past dates, oldest first; one failure stops no other."""
 
+import logging
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,6 +10,8 @@ from prefect import flow
 from flows.nightly import nightly
 from flows.runs import BackfillDay, first_error, is_published
 from pwrank.errors import ConfigError
+
+logger = logging.getLogger("pwrank")
 
 
 def backfill_name() -> str:
@@ -44,10 +47,12 @@ def backfill(
     outcome = []
     for day in days(from_date, to_date):
         if missing_only and is_published(config, day):
-            outcome.append(BackfillDay(day, "already published"))
-            continue
-        state = nightly(config, as_of=day, known_at=known_at, return_state=True)
-        outcome.append(BackfillDay.from_state(day, state))
+            tried = BackfillDay(day, "already published")
+        else:
+            state = nightly(config, as_of=day, known_at=known_at, return_state=True)
+            tried = BackfillDay.from_state(day, state)
+        logger.info("%s: %s", tried.as_of, tried.outcome)
+        outcome.append(tried)
     if error := first_error(outcome):
         raise error
     return outcome

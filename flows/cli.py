@@ -118,4 +118,5 @@ def _module(name: str) -> Any:
 
 def _terminated(_signal: int, _frame: object) -> None:
     """Leave through every `finally`: leases are freed, the local server is stopped."""
+    print("pwrank: stopped; run the same command again to finish the rest", file=sys.stderr)
     raise SystemExit(143)

@@ -2,7 +2,7 @@
 
 `flock` is released by the kernel when the process ends, however it ends, so a lease of a dead
 run is simply free. The file's content only says who holds it. A lake on an object store needs
-leases with heartbeats instead; that is stated in deploy/SCALING.md.
+leases with heartbeats instead; see deploy/README.md.
 """
 
 from __future__ import annotations

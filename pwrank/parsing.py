@@ -138,7 +138,9 @@ class Parser(Protocol):
         file: SourceFile,
         ids: IdTypes,
         ingested_at: datetime,
-    ) -> tuple[pl.DataFrame, pl.DataFrame]: ...
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows in the table's contract, and REJECTS rows."""
+        ...
 
 
 PARSERS: Mapping[Table, tuple[Dataset, Parser]] = {

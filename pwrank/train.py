@@ -17,7 +17,7 @@ from pwrank.run import Run, code_version
 from pwrank.store import Progress, Store, file_sha256, fingerprint
 from pwrank.weights import load_ranker, save_ranker
 
-TRAIN_VERSION = 1
+TRAIN_VERSION = 2
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
 
 

@@ -1,9 +1,8 @@
 """The wheel ships three packages and nobody else provides them."""
 
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
-
-import tomllib
 
 ROOT = Path(__file__).parents[2]
 
