@@ -84,13 +84,13 @@ class TrainConfig:
     """Moments at which item popularity is computed for training."""
     prior_steps: int = 40
     """Steps of the popularity prior."""
-    window_cuts: int = 3
+    window_cuts: int = 16
     """Moments of the window at which known users are split into history and future."""
     newcomer_splits: int = 6
     """Random splits of each user who came in the window."""
     newcomer_rows: int = 10
     """Rows after such a split that are to be found."""
-    examples: int = 4000
+    examples: int = 8000
     """Held-out examples at most, for each of the models that learn from them."""
     candidates: int = 300
     """Candidates per example of the point-wise ranker."""
@@ -100,7 +100,7 @@ class TrainConfig:
     """Hidden units of the point-wise ranker."""
     pair_epochs: int = 15
     """Passes of the point-wise ranker over its examples."""
-    pair_learning_rate: float = 3e-3
+    pair_learning_rate: float = 1e-2
     """Of the point-wise ranker (AdamW), falling to 0."""
     pair_weight_decay: float = 0.01
     """Of the point-wise ranker."""

@@ -213,7 +213,7 @@ def score_block(ranker: Ranker, head: str, block: PairBlock, vectors: Tensor) ->
     return scores
 
 
-def fit_scorer(  # noqa: PLR0913 - knobs of one loop
+def fit_scorer(
     ranker: Ranker,
     blocks: list[PairBlock],
     vectors: Tensor,

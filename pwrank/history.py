@@ -90,7 +90,7 @@ class Histories:
         )
 
 
-def group_by_user(  # noqa: PLR0913 - one argument per column of the log
+def group_by_user(
     user: IntArray,
     item: IntArray,
     timestamp: IntArray,

@@ -55,7 +55,7 @@ class PairScorer(nn.Module):
         self.center.copy_(rows.mean(dim=0))
         self.spread.copy_(rows.std(dim=0).clamp(min=1e-2))
 
-    def forward(  # noqa: PLR0913 - one argument per thing that meets here
+    def forward(
         self,
         head: str,
         users: Tensor,

@@ -32,7 +32,7 @@ def rated_examples(log: Histories, most: int, rng: np.random.Generator) -> Examp
     return Examples(log.user[rows], rows, rows + 1, log.timestamp[rows])
 
 
-def fit_rating_heads(  # noqa: PLR0913 - knobs of one loop
+def fit_rating_heads(
     ranker: Ranker,
     evidence: Evidence,
     examples: Examples,

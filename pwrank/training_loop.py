@@ -57,7 +57,7 @@ class Step:
     """Validation loss, lower is better; None = the newest epoch is the best."""
 
 
-def run_epochs(  # noqa: PLR0913 - one loop, said once
+def run_epochs(
     ranker: Ranker,
     optimizer: torch.optim.Optimizer,
     epochs: Epochs,
