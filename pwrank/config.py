@@ -169,12 +169,92 @@ class EncoderConfig(Section):
 
 
 class TrainConfig(Section):
-    """The ranker and how it learns."""
+    """The ranker and how it learns; the defaults fit any catalogue."""
 
     every_days: PositiveInt = 7
     """Train again when the newest model is at least this old at the as-of date."""
     warm_start: bool = False
     """Begin from the newest model's weights instead of from nothing."""
+
+    dim: int = 64
+    """Width of item and user vectors."""
+    layers: int = 2
+    """Self-attention blocks."""
+    heads: int = 2
+    """Attention heads."""
+    history_length: int = 100
+    """Most recent interactions that are read."""
+    dropout: float = 0.2
+    """Of the history encoder."""
+    id_dropout: float = 0.1
+    """Share of items shown without their id in a training step, so that text alone must do."""
+    fusion: Literal[
+        "linear", "concat", "concat_linear", "hadamard", "bilinear", "neumf", "attention"
+    ] = "hadamard"
+    """How user and item meet in the point-wise ranker: a name in FUSIONS. `linear` is the article's
+    W^T u + v, `concat_linear` its embedding model, `neumf` its NCF."""
+    activation: Literal["sigmoid", "relu", "tanh", "identity"] = "sigmoid"
+    """Of the point-wise score; only sigmoid makes it a probability."""
+    loss: Literal["softmax", "bce", "gbce", "mse"] = "softmax"
+    """Of the point-wise ranker over a user's candidates: a name in LOSSES."""
+    epochs: int = 20
+    """At most; early stopping decides."""
+    patience: int = 2
+    """Epochs without improvement on validation before stopping."""
+    batch_tokens: int = 2000
+    """Interactions per step of the encoder."""
+    negatives: int = 1024
+    """Sampled negatives per step; 0 = every item of the catalogue."""
+    learning_rate: float = 3e-3
+    """Of the encoder (AdamW)."""
+    weight_decay: float = 0.01
+    """Of matrices; biases and norms have none."""
+    balance: float = 0.5
+    """A row of a user with k rows weighs k^-balance: 0 = rows count alike, 1 = users do."""
+    validation_share: float = 0.12
+    """Latest share of the interactions: validation, and examples of the point-wise ranker."""
+    validation_users: int = 1000
+    """Users whose next items say when to stop."""
+    snapshots: int = 32
+    """Moments at which item popularity is computed for training."""
+    prior_steps: int = 40
+    """Steps of the popularity prior."""
+    window_cuts: int = 16
+    """Moments of the window at which known users are split into history and future."""
+    newcomer_splits: int = 6
+    """Random splits of each user who came in the window."""
+    newcomer_rows: int = 10
+    """Rows after such a split that are to be found."""
+    examples: int = 8000
+    """Held-out examples at most, for each of the models that learn from them."""
+    candidates: int = 300
+    """Candidates per example of the point-wise ranker."""
+    retrieval_epochs: int = 8
+    """Passes of the retrieval head over the examples."""
+    pair_hidden: int = 32
+    """Hidden units of the point-wise ranker."""
+    pair_epochs: int = 15
+    """Passes of the point-wise ranker over its examples."""
+    pair_learning_rate: float = 1e-2
+    """Of the point-wise ranker (AdamW), falling to 0."""
+    pair_weight_decay: float = 0.01
+    """Of the point-wise ranker."""
+    calibration_top: int = 100
+    """The probability is calibrated on the best so many of each user."""
+    rated_examples: int = 10_000
+    """Rated rows that teach the heads `like` and `rating`."""
+    like_weight: float = 1.0
+    """Weight of the task "will the user like it"."""
+    rating_weight: float = 1.0
+    """Weight of the task "how will the user rate it"."""
+    like_threshold: float | None = None
+    """Rating from which on an item is liked; None = 0.8 of the way up the scale of the log."""
+    ease_reg: float = 300.0
+    """Ridge of the co-occurrence model."""
+    ease_items: int = 6000
+    """Most frequent items that get co-occurrence weights."""
+    ease_keep: int = 300
+    """Strongest weights kept per item."""
 
 
 class IndexConfig(Section):

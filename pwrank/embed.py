@@ -15,8 +15,8 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
-from pwrank.embedding_parts import EmbeddingParts, read_embeddings
-from pwrank.encoder import TextEncoder, identify_encoder, load_encoder
+from pwrank.encoder.parts import EmbeddingParts, read_embeddings
+from pwrank.encoder.text_encoder import TextEncoder, identify_encoder, load_encoder
 from pwrank.errors import ContractError
 from pwrank.store import Progress, Store, fingerprint
 

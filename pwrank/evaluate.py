@@ -14,12 +14,12 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
-from pwrank.embedding_parts import read_embeddings
-from pwrank.evaluation import PUBLISHED
-from pwrank.holdout import evaluate_holdout, positive_interactions
+from pwrank.encoder.parts import read_embeddings
+from pwrank.evaluation.figures import PUBLISHED
+from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
+from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
 from pwrank.publication import published_dates, read_publication, read_rankings
 from pwrank.run import cut_of
-from pwrank.staged_figures import overlap_figures, staged_figures
 from pwrank.store import Store, fingerprint, write_json
 
 __all__ = ["METRICS_FILE", "evaluate", "evaluate_holdout"]

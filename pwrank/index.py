@@ -9,15 +9,15 @@ import numpy as np
 
 from pwrank.config import section_hash
 from pwrank.datasets import DatasetRef
-from pwrank.history import FloatArray, Histories
-from pwrank.item_index import with_unknown_item, write_item_index
-from pwrank.model_inputs import history_paths, read_catalogue, read_histories
-from pwrank.popularity import ItemActivity, item_activity
-from pwrank.ranker import ItemTable, Ranker
-from pwrank.retrieval import build_index
+from pwrank.lists.item_index import with_unknown_item, write_item_index
+from pwrank.lists.retrieval import build_index
+from pwrank.ranker.history import FloatArray, Histories
+from pwrank.ranker.model import ItemTable, Ranker
+from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+from pwrank.ranker.popularity import ItemActivity, item_activity
+from pwrank.ranker.weights import load_ranker
 from pwrank.run import Run
 from pwrank.store import fingerprint
-from pwrank.weights import load_ranker
 
 INDEX_VERSION = 2
 """Raise when the same inputs would give another index."""
@@ -34,9 +34,10 @@ def sample_queries(ranker: Ranker, table: ItemTable, log: Histories, users: int)
 
 
 def moment(activity: ItemActivity, cut: datetime) -> int:
-    """The time (unix seconds) as of which popularity is told: the cut, or just after the last
-    interaction where the log ends earlier. Windows before a cut long after the last interaction
-    are empty, which no model met in training.
+    """The time (unix seconds) as of which popularity is told.
+
+    The cut, or just after the last interaction where the log ends earlier: windows before a cut
+    long after it are empty, which no model met in training.
     """
     last = int(activity.timestamp[-1]) + 1 if len(activity.timestamp) else 0
     return min(int(cut.timestamp()), last)

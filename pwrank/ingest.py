@@ -15,23 +15,23 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.catalogue_view import build_catalogue
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
-from pwrank.drops import (
+from pwrank.errors import ContractError
+from pwrank.landing.drops import (
     Drop,
     pending_files,
     read_drops,
     sweep_unrecorded,
     visible_drops,
 )
-from pwrank.errors import ContractError
-from pwrank.history_view import build_histories
-from pwrank.landing import land, parse_key
+from pwrank.landing.land import land, parse_key
+from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
-from pwrank.parsing import PARSERS
 from pwrank.sources import id_types, list_files
 from pwrank.store import Progress, Store
+from pwrank.views.catalogue import build_catalogue
+from pwrank.views.histories import build_histories
 
 
 @dataclass(frozen=True)

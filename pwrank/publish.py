@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from pwrank.config import section_hash
 from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import ContractError, GateRefusedError
-from pwrank.gates import ShardCheck, Verdict, check_shard, verdicts
-from pwrank.model_inputs import history_paths, users_path
+from pwrank.lists.gates import ShardCheck, Verdict, check_shard, verdicts
 from pwrank.publication import (
     RANKINGS_VERSION,
     link_parts,
@@ -29,6 +28,7 @@ from pwrank.publication import (
     write_current,
 )
 from pwrank.published_refs import NightRefs
+from pwrank.ranker.model_inputs import history_paths, users_path
 from pwrank.run import Run, code_version
 from pwrank.store import Progress, Store, file_sha256, write_json
 

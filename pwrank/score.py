@@ -18,18 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pwrank.candidates import Candidates, find_candidates
 from pwrank.config import Config, section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
-from pwrank.history import Histories, IntArray
-from pwrank.item_index import ItemIndex, read_item_index
-from pwrank.model_inputs import history_paths, read_histories
-from pwrank.published_refs import NightRefs
-from pwrank.ranker import Ranker
-from pwrank.reranking import ItemFacts, by_score, rerank
-from pwrank.run import Run
-from pwrank.sources_of_ranks import (
+from pwrank.lists.candidates import Candidates, find_candidates
+from pwrank.lists.item_index import ItemIndex, read_item_index
+from pwrank.lists.reranking import ItemFacts, by_score, rerank
+from pwrank.lists.sources_of_ranks import (
     ALL_SOURCES,
     EXPLORE,
     POPULAR,
@@ -37,8 +32,13 @@ from pwrank.sources_of_ranks import (
     RANKER,
     RANKER_TEXT,
 )
+from pwrank.published_refs import NightRefs
+from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.model import Ranker
+from pwrank.ranker.model_inputs import history_paths, read_histories
+from pwrank.ranker.weights import load_ranker
+from pwrank.run import Run
 from pwrank.store import Progress, fingerprint, write_dataset
-from pwrank.weights import load_ranker
 
 SCORE_VERSION = 1
 """Raise when the same inputs would give other lists."""

@@ -10,12 +10,12 @@ import torch
 
 from pwrank.config import Config, section_hash
 from pwrank.datasets import DatasetRef
-from pwrank.fitting import TrainConfig, fit_ranker
-from pwrank.model_card import write_model_card
-from pwrank.model_inputs import history_paths, read_catalogue, read_events, read_histories
+from pwrank.ranker.fitting import fit_ranker
+from pwrank.ranker.model_card import write_model_card
+from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
+from pwrank.ranker.weights import load_ranker, save_ranker
 from pwrank.run import Run, code_version
 from pwrank.store import Progress, Store, file_sha256, fingerprint
-from pwrank.weights import load_ranker, save_ranker
 
 TRAIN_VERSION = 2
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
@@ -80,7 +80,7 @@ def train(
         log,
         items,
         cut=int(run.cut.timestamp()),
-        config=TrainConfig(),
+        config=config.train,
         seed=config.seed,
         checkpoint=folder / "checkpoint",
         progress=tell,

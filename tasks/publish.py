@@ -6,10 +6,10 @@ from prefect import task
 
 from pwrank.datasets import DatasetRef
 from pwrank.errors import GateRefusedError
-from pwrank.night_report import write_night_report
 from pwrank.publish import Published
 from pwrank.publish import publish as publish_rankings
 from pwrank.published_refs import NightRefs
+from pwrank.report.night import write_night_report
 from pwrank.run import Run
 from tasks.measuring import measured
 from tasks.progress import progress_bar

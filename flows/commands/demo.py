@@ -80,7 +80,7 @@ def _shop(folder: Path, _source: None) -> tuple[Path, date, Path]:
 
 def _movielens(folder: Path, source: Path) -> tuple[Path, date, Path]:
     """Cut a MovieLens log in time: the newest twentieth is what the lists are judged by."""
-    from pwrank.demo_split import split_by_time
+    from pwrank.landing.demo_split import split_by_time
 
     told = f'kind = "movielens"\nfolder = "{source.absolute()}"\n'
     config = folder / f"{source.absolute().name}.toml"

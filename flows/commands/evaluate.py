@@ -27,8 +27,8 @@ def run(options: argparse.Namespace) -> Answer:
     """Judge the published lists."""
     from flows.console import published_night
     from pwrank.config import load_config
-    from pwrank.judging import judge
-    from pwrank.night_report import rewrite_night_report
+    from pwrank.evaluation.judging import judge
+    from pwrank.report.night import rewrite_night_report
     from pwrank.store import Store
 
     config = load_config(options.config, os.environ)

@@ -16,8 +16,8 @@ def run(options: argparse.Namespace) -> Answer:
     """Name the file."""
     from pwrank.config import load_config
     from pwrank.errors import LakeError
-    from pwrank.night_report import report_path
     from pwrank.publication import read_current
+    from pwrank.report.night import report_path
     from pwrank.store import Store
 
     store = Store(load_config(options.config, os.environ).lake).check_version()

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> Answer:
     from flows.console import published_night
     from pwrank.config import load_config
     from pwrank.datasets import IdTypes
-    from pwrank.score_pairs import add_scores
+    from pwrank.lists.pairs import add_scores
     from pwrank.store import Store
     from pwrank.user_files import check_ending, read_user_file, write_user_file
     from tasks.progress import progress_bar

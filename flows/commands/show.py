@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flows.commands import Answer, add_as_of, add_config
 
 if TYPE_CHECKING:
-    from pwrank.users_shown import ShownUser
+    from pwrank.report.users import ShownUser
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> Answer:
     from flows.console import published_night
     from pwrank.config import load_config
     from pwrank.publication import read_rankings
+    from pwrank.report.users import as_user_ids, sample_users, show_users
     from pwrank.store import Store
-    from pwrank.users_shown import as_user_ids, sample_users, show_users
 
     store = Store(load_config(options.config, os.environ).lake).check_version()
     publication, night = published_night(store, options.as_of)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from pwrank.encoder import TextEncoder
+    from pwrank.encoder.text_encoder import TextEncoder
 
 WORDS = (
     "the a of and with for in on to from old new small large red blue green black white steel wood "
@@ -107,8 +107,8 @@ def main() -> None:
     from sentence_transformers import SentenceTransformer
 
     from pwrank.config import EncoderConfig
-    from pwrank.encoder import load_encoder
-    from pwrank.encoder_files import find_encoder_files
+    from pwrank.encoder.files import find_encoder_files
+    from pwrank.encoder.text_encoder import load_encoder
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import shutil
 import signal
 
 import pytest
 
 from flows import cli
-from pwrank import train
 from tests.library.tiny_models import tiny_model
 from tests.library.tiny_world import Night, World, make_world, stage_night
 from tests.library.told import Told
-
-SHORT = {"dim": 16, "epochs": 2, "pair_epochs": 2, "retrieval_epochs": 2, "prior_steps": 5}
-"""A training that is over in no time; what it learns is the business of other tests."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _short_training():
-    known = {field.name for field in dataclasses.fields(train.TrainConfig)}
-    short = {name: value for name, value in SHORT.items() if name in known}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "TrainConfig", functools.partial(train.TrainConfig, **short))
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pwrank import item_baselines
-from pwrank.baselines import popularity_list, popularity_order, recent_popularity, user_items
 from pwrank.errors import InputError
-from pwrank.item_baselines import ease, item_knn, top_columns
+from pwrank.evaluation import item_baselines
+from pwrank.evaluation.baselines import (
+    popularity_list,
+    popularity_order,
+    recent_popularity,
+    user_items,
+)
+from pwrank.evaluation.item_baselines import ease, item_knn, top_columns
 
 CUT = datetime(2024, 3, 1, tzinfo=UTC)
 

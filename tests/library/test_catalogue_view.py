@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from pwrank.catalogue_view import catalogue_rows, latest_items, render_text
 from pwrank.config import CleanConfig
 from pwrank.datasets import ITEMS, IdTypes
 from pwrank.errors import SourceError
+from pwrank.views.catalogue import catalogue_rows, latest_items, render_text
 
 TEMPLATE = "{title}. {category}. {text}"
 EARLY, LATE = (datetime(2024, 3, day, tzinfo=UTC) for day in (1, 5))

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from pwrank import cleaning
 from pwrank.config import CleanConfig
 from pwrank.datasets import INTERACTIONS, IdTypes
+from pwrank.views import cleaning
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 KNOWN = pl.Series("item_id", ["a", "b", "c"])

@@ -14,7 +14,7 @@ import pytest
 from flows import cli
 from pwrank.config import load_config
 from pwrank.errors import DateHeldError, GateRefusedError
-from pwrank.night_report import write_night_report
+from pwrank.report.night import write_night_report
 from tests.library.tiny_world import AS_OF, World, stage_night
 
 

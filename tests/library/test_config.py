@@ -119,3 +119,13 @@ def test_the_hash_of_a_section_follows_its_values(tmp_path):
     assert section_hash(one.score) == section_hash(load(tmp_path).score)
     assert section_hash(one.score) != section_hash(other.score)
     assert section_hash(one.rerank) == section_hash(other.rerank)
+
+
+def test_a_reject_rule_without_a_condition_is_refused(tmp_path):
+    path = tmp_path / "pwrank.toml"
+    path.write_text(
+        'lake = "lake"\n[source]\ninteractions = "i.csv"\nitems = "items.csv"\n'
+        '[[clean.reject]]\nreason = "cancelled"\ncolumn = "Invoice"\n'
+    )
+    with pytest.raises(ConfigError, match="needs `matches`, `below` or `above`"):
+        load_config(path)

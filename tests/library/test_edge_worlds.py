@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 
 from pwrank.errors import InputError
-from pwrank.night_report import write_night_report
-from pwrank.users_shown import sample_users, show_staged
+from pwrank.report.night import write_night_report
+from pwrank.report.users import sample_users, show_staged
 from tests.library.tiny_world import World, stage_night
 
 USER, ITEM, TIME = "user_id", "item_id", "timestamp"
@@ -154,3 +155,13 @@ def test_hostile_ids_are_only_ids(world):
 def test_scores_are_probabilities_even_for_next_to_no_data(world):
     rankings = publish_whole(night_of(world, log([("u0", "i0")]), items(6)))
     assert all(0 <= score <= 1 and not math.isnan(score) for score in rankings["score"])
+
+
+def test_a_log_without_times_holds_out_the_end_of_every_history():
+    from pwrank.ranker.model_inputs import YEAR_SECONDS, _times
+
+    counts = np.array([4, 0, 1])
+    times = _times(np.zeros(5, np.int64), counts)
+    assert times.tolist() == [YEAR_SECONDS // 4 * n for n in (1, 2, 3, 4)] + [YEAR_SECONDS]
+    told = np.array([7, 9], np.int64)
+    assert _times(told, np.array([2])).tolist() == [7, 9]

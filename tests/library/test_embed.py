@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from pwrank import embed as stage
-from pwrank import embedding_parts
 from pwrank.config import Config, EncoderConfig, RuntimeConfig, SourceConfig
 from pwrank.datasets import CATALOGUE, DatasetRef, IdTypes, embeddings_schema
 from pwrank.embed import count_missing_texts, embed, read_embeddings
-from pwrank.encoder import TextEncoder, load_encoder
+from pwrank.encoder import parts as embedding_parts
+from pwrank.encoder.text_encoder import TextEncoder, load_encoder
 from pwrank.errors import ContractError, LakeError, ModelUnavailableError
 from pwrank.store import Store, write_dataset
 from tests.library.tiny_models import tiny_model

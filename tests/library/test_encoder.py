@@ -13,9 +13,10 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from pwrank import encoder, encoder_files
 from pwrank.config import EncoderConfig
-from pwrank.encoder import TextEncoder, encoder_key, load_encoder
+from pwrank.encoder import files as encoder_files
+from pwrank.encoder import text_encoder as encoder
+from pwrank.encoder.text_encoder import TextEncoder, encoder_key, load_encoder
 from pwrank.errors import ConfigError, ModelUnavailableError
 from tests.library.tiny_models import WORDS, declare_pooling, tiny_model
 

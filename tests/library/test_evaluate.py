@@ -9,9 +9,9 @@ import pytest
 
 from pwrank.config import Config
 from pwrank.datasets import CATALOGUE, HISTORIES, RANKINGS, IdTypes
-from pwrank.embedding_parts import EmbeddingParts
+from pwrank.encoder.parts import EmbeddingParts
 from pwrank.evaluate import METRICS_FILE, evaluate
-from pwrank.staged_figures import overlap_figures, staged_figures
+from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
 from pwrank.store import Store, read_json, shard_of, write_dataset, write_json
 from tests.library.judged_world import AS_OF, CATALOGUE_FRAME, HISTORY, LISTS, log, rankings
 

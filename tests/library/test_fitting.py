@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pwrank.config import TrainConfig
 from pwrank.errors import InputError
-from pwrank.fitting import TrainConfig, fit_ranker
-from pwrank.popularity import item_activity
-from pwrank.ranker import Ranker
+from pwrank.ranker.fitting import fit_ranker
+from pwrank.ranker.model import Ranker
+from pwrank.ranker.popularity import item_activity
 from tests.library.worlds import DAY, two_tastes
 
 SMALL = TrainConfig(

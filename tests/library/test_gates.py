@@ -7,7 +7,7 @@ import pytest
 
 from pwrank.config import Config
 from pwrank.datasets import RANKINGS, IdTypes
-from pwrank.gates import check_shard, verdicts
+from pwrank.lists.gates import check_shard, verdicts
 from tests.library.judged_world import rankings
 
 CROWD = "uvwxyzklmnop"

@@ -8,8 +8,8 @@ import pytest
 
 from pwrank.config import CleanConfig
 from pwrank.errors import SourceError
-from pwrank.evaluation import SLICES
-from pwrank.holdout import evaluate_holdout, positive_interactions
+from pwrank.evaluation.figures import SLICES
+from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from tests.library.judged_world import AS_OF, CATALOGUE_FRAME, HISTORY, ITEMS, LISTS, log, rankings
 
 

@@ -9,11 +9,11 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from pwrank import drops as drops_module
-from pwrank import landing
-from pwrank.drops import read_drops, visible_drops
 from pwrank.errors import SourceError
 from pwrank.ingest import land_drops
+from pwrank.landing import drops as drops_module
+from pwrank.landing import land as landing
+from pwrank.landing.drops import read_drops, visible_drops
 from tests.library.tiny_world import FIRST_DAY, NOW, some_interactions
 
 LATER = NOW + timedelta(days=1)

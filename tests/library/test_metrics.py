@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pwrank import metrics
-from pwrank import pointwise_metrics as pointwise
-from pwrank.metrics import METRICS, list_overlap, ranking_metrics
+from pwrank.evaluation import metrics
+from pwrank.evaluation import pointwise_metrics as pointwise
+from pwrank.evaluation.metrics import METRICS, list_overlap, ranking_metrics
 
 CUTOFFS = (1, 3, 10)
 

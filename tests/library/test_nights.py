@@ -8,17 +8,17 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from pwrank.demo_split import split_by_time
 from pwrank.errors import GateRefusedError, LakeError
-from pwrank.night_report import report_path, write_night_report
+from pwrank.landing.demo_split import split_by_time
+from pwrank.landing.source_check import check_source
 from pwrank.publication import read_publication, read_rankings
 from pwrank.published_refs import read_night
+from pwrank.report.night import report_path, write_night_report
+from pwrank.report.users import as_user_ids, sample_users, show_users
 from pwrank.run import cut_of
-from pwrank.source_check import check_source
 from pwrank.stage_log import StageRecord, read_stage_records, write_stage_record
 from pwrank.store import Store
 from pwrank.train import newest_model, train
-from pwrank.users_shown import as_user_ids, sample_users, show_users
 from tests.library.tiny_world import AS_OF, NOW, stage_night
 
 INGEST_FIGURES = {

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from pwrank.fitting import TrainConfig, fit_ranker
-from pwrank.fusions import FUSIONS
-from pwrank.popularity import item_activity
-from pwrank.ranker import ItemTable, Ranker, UserTable
-from pwrank.weights import load_ranker, save_ranker
+from pwrank.config import TrainConfig
+from pwrank.ranker.fitting import fit_ranker
+from pwrank.ranker.fusions import FUSIONS
+from pwrank.ranker.model import ItemTable, Ranker, UserTable
+from pwrank.ranker.popularity import item_activity
+from pwrank.ranker.weights import load_ranker, save_ranker
 from tests.library.worlds import DAY, two_tastes
 
 HISTORIES, CATALOGUE = two_tastes()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pwrank.holdout import evaluate_holdout
-from pwrank.report import ABSENT, render_report, write_report
-from pwrank.report_charts import difference_panel, histogram, ranker_panels, validation_curve
+from pwrank.evaluation.holdout import evaluate_holdout
+from pwrank.report.charts import difference_panel, histogram, ranker_panels, validation_curve
+from pwrank.report.page import ABSENT, render_report, write_report
 from tests.library.judged_world import AS_OF, CATALOGUE_FRAME, HISTORY, LISTS, log, rankings
 
 HOSTILE = [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pwrank.config import RerankConfig
-from pwrank.reranking import ItemFacts, by_score, rerank
+from pwrank.lists.reranking import ItemFacts, by_score, rerank
 
 ITEMS = 40
 

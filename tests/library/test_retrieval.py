@@ -8,10 +8,10 @@ import faiss
 import numpy as np
 import pytest
 
-from pwrank.candidates import find_candidates
 from pwrank.config import IndexConfig, ScoreConfig
-from pwrank.history import group_by_user
-from pwrank.retrieval import build_index, overlap, read_index, search, write_index
+from pwrank.lists.candidates import find_candidates
+from pwrank.lists.retrieval import build_index, overlap, read_index, search, write_index
+from pwrank.ranker.history import group_by_user
 
 DIM = 8
 

@@ -9,9 +9,9 @@ import pytest
 from polars.testing import assert_series_equal
 
 from pwrank.datasets import RANKINGS, IdTypes
-from pwrank.model_inputs import history_paths
+from pwrank.lists.sources_of_ranks import ALL_SOURCES
+from pwrank.ranker.model_inputs import history_paths
 from pwrank.score import score_shard
-from pwrank.sources_of_ranks import ALL_SOURCES
 from tests.library.tiny_world import AS_OF, USERS, some_items, stage_night
 
 

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from pwrank.config import ColumnsConfig
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError
-from pwrank.score_pairs import add_scores
+from pwrank.lists.pairs import add_scores
 from pwrank.user_files import read_user_file, write_user_file
 
 IDS = IdTypes()
@@ -65,7 +65,7 @@ def test_rows_without_an_id_are_scored_as_nobody_and_nothing(night, brought):
 
 def test_more_users_than_a_batch_come_back_in_order(night, brought, monkeypatch):
     whole = scored(night, brought())
-    monkeypatch.setattr("pwrank.score_pairs.BATCH_USERS", 1)
+    monkeypatch.setattr("pwrank.lists.pairs.BATCH_USERS", 1)
     assert_frame_equal(scored(night, brought()), whole, abs_tol=1e-6)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pwrank.text_cleaning import clean_series, clean_text
+from pwrank.landing.text_cleaning import clean_series, clean_text
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pwrank.catalogue import Catalogue
-from pwrank.history import Histories, group_by_user
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.history import Histories, group_by_user
 
 DAY = 86_400
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.cli import COMMANDS
 from pwrank.datasets import ALL_DATASETS, RANKINGS
-from pwrank.sources_of_ranks import ALL_SOURCES
+from pwrank.lists.sources_of_ranks import ALL_SOURCES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Texts to unit vectors with a pre-trained model, each text once."""

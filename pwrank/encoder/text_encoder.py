@@ -1,0 +1,222 @@
+"""A pre-trained Hugging Face encoder or decoder as a function from texts to unit vectors.
+
+Equal keys mean equal vectors: the key names the weights, the tokenizer and every setting that a
+vector depends on, and a vector depends on nothing else, neither on its batch nor on the number of
+threads (see packing.py). Between processors of different kinds only rounding differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pwrank.config import EncoderConfig
+from pwrank.encoder.files import EncoderFiles, find_encoder_files
+from pwrank.encoder.loading import (
+    LoadedModel,
+    Precision,
+    choose_device,
+    choose_precision,
+    load_model,
+)
+from pwrank.encoder.packing import (
+    Block,
+    pack,
+    packed_hidden_states,
+    pool,
+    rectangular_hidden_states,
+)
+from pwrank.encoder.pooling import Pooling
+from pwrank.store import fingerprint
+
+ALGORITHM = 1
+"""Raised when the same texts, weights and settings would give other vectors than before."""
+
+WINDOW = 8192
+"""Texts tokenised together, while the window before is in the model."""
+
+BLOCK_TOKENS = {"cpu": 1024, "cuda": 16_384}
+"""Tokens of a block. Activations of 1,024 tokens stay in a processor's cache: 2,048 were slower."""
+
+CUDA_WORKERS = 2
+"""One prepares a block and fetches vectors while the other's block is on the card."""
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """What is known of an encoder without loading it."""
+
+    key: str
+    """16 hex digits; equal keys mean equal vectors."""
+    description: dict[str, str | int]
+    """For manifests."""
+    files: EncoderFiles
+    device: str
+    precision: Precision
+
+
+def identify_encoder(config: EncoderConfig) -> EncoderIdentity:
+    """Find the model and hash what its vectors depend on. Raises ModelUnavailableError."""
+    files = find_encoder_files(config)
+    device = choose_device(config)
+    precision = choose_precision(config, device)
+    settings = (files.pooling, config.max_length, config.prompt, precision)
+    description: dict[str, str | int] = {
+        "model": files.name,
+        "revision": files.revision,
+        "weights_sha256": files.weights_sha256,
+        "pooling": files.pooling,
+        "prompt": config.prompt,
+        "max_length": config.max_length,
+        "precision": precision,
+        "algorithm": ALGORITHM,
+    }
+    key = fingerprint(ALGORITHM, *files.identity, *settings)
+    return EncoderIdentity(key, description, files, device, precision)
+
+
+def encoder_key(config: EncoderConfig) -> str:
+    """Key of the encoder that this configuration gives on this machine, without loading it."""
+    return identify_encoder(config).key
+
+
+def load_encoder(config: EncoderConfig, *, threads: int = 0) -> TextEncoder:
+    """Load a model from this machine; `threads` 0 takes as many as torch would.
+
+    Raises ModelUnavailableError, with what to do, when the model is not here or not usable.
+    """
+    identity = identify_encoder(config)
+    loaded = load_model(
+        identity.files,
+        max_length=config.max_length,
+        precision=identity.precision,
+        device=identity.device,
+    )
+    return TextEncoder(identity, loaded, workers=threads or torch.get_num_threads())
+
+
+class TextEncoder:
+    """A loaded model; use `load_encoder` to make one."""
+
+    key: str
+    """16 hex digits; equal keys mean equal vectors."""
+    dim: int
+    """Width of a vector."""
+    description: dict[str, str | int]
+    """For manifests."""
+    tokens_encoded: int
+    """Tokens that have gone through the model so far, filler not counted."""
+
+    def __init__(self, identity: EncoderIdentity, loaded: LoadedModel, *, workers: int) -> None:
+        self.key = identity.key
+        self.description = identity.description
+        self._loaded = loaded
+        self._prompt = str(identity.description["prompt"])
+        self._pooling: Pooling = identity.files.pooling
+        self._device = identity.device
+        self._workers = CUDA_WORKERS if identity.device == "cuda" else workers
+        least = -(-loaded.max_length // 64) * 64
+        self._block_tokens = max(BLOCK_TOKENS[self._device], least)
+        self.tokens_encoded = 0
+        self.dim = self._run(next(self._blocks([self._filler()]))).shape[1]
+
+    def encode(
+        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> Vectors:
+        """Return unit vectors (n, dim) in the order of the texts.
+
+        `progress` is told how many texts were just done; what it raises stops the work.
+        """
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        with self._worker_pool() as workers, ThreadPoolExecutor(1) as tokenising:
+            for start, sequences in self._tokenised(texts, tokenising):
+                window = vectors[start : start + len(sequences)]
+                for count in self._encode_window(sequences, window, workers):
+                    if progress is not None:
+                        progress(count)
+        return vectors
+
+    def _tokenised(
+        self, texts: Sequence[str], thread: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, list[list[int]]]]:
+        """Start and token ids of each window, always one window ahead of the caller."""
+        following: Future[list[list[int]]] | None = None
+        for start in range(0, len(texts) + WINDOW, WINDOW):
+            current = following
+            following = (
+                thread.submit(self._tokenise, texts[start : start + WINDOW])
+                if start < len(texts)
+                else None
+            )
+            if current is not None:
+                yield start - WINDOW, current.result()
+
+    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        tokenised = self._loaded.tokenizer(
+            [self._prompt + text for text in texts],
+            truncation=True,
+            max_length=self._loaded.max_length,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return [ids or self._filler() for ids in tokenised["input_ids"]]
+
+    def _filler(self) -> list[int]:
+        """Return what stands for a text without any token."""
+        tokenizer = self._loaded.tokenizer
+        candidates = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, 0)
+        return [next(token for token in candidates if token is not None)]
+
+    def _blocks(self, sequences: list[list[int]]) -> Iterator[Block]:
+        return pack(sequences, self._block_tokens, mixed=self._loaded.first_position is not None)
+
+    def _encode_window(
+        self, sequences: list[list[int]], vectors: Vectors, workers: ThreadPoolExecutor
+    ) -> Iterator[int]:
+        """Fill `vectors`; yields how many texts each finished block held."""
+        running = {workers.submit(self._run, block): block for block in self._blocks(sequences)}
+        try:
+            for future in as_completed(running):
+                block = running[future]
+                vectors[block.texts] = future.result()
+                self.tokens_encoded += sum(run.count * run.length for run in block.runs)
+                yield len(block.texts)
+        finally:
+            for future in running:
+                future.cancel()
+
+    def _run(self, block: Block) -> Vectors:
+        first = self._loaded.first_position
+        with torch.inference_mode():
+            if first is None:
+                hidden = rectangular_hidden_states(self._loaded.network, block)
+            else:
+                hidden = packed_hidden_states(self._loaded.network, block, first)
+            vectors: Vectors = pool(hidden, block.runs, self._pooling).cpu().numpy()
+        return vectors
+
+    @contextlib.contextmanager
+    def _worker_pool(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads that each run whole blocks, single-threaded within: fast, and reproducible."""
+        if self._device == "cuda":
+            with ThreadPoolExecutor(self._workers) as pool_of_threads:
+                yield pool_of_threads
+            return
+        before = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(
+                self._workers, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool_of_threads:
+                yield pool_of_threads
+        finally:
+            torch.set_num_threads(before)  # the initializer also set it for the process

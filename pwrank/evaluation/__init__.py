@@ -1,0 +1,1 @@
+"""How good lists and scores are, next to baselines."""

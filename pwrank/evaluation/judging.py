@@ -1,0 +1,70 @@
+"""Published rankings judged by a file of interactions that came later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pwrank.config import Config
+from pwrank.datasets import IdTypes
+from pwrank.encoder.parts import read_embeddings
+from pwrank.errors import SourceError
+from pwrank.evaluation.figures import Evaluation
+from pwrank.evaluation.holdout import evaluate_holdout
+from pwrank.publication import read_rankings
+from pwrank.published_refs import NightRefs
+from pwrank.ranker.model_inputs import history_paths
+from pwrank.store import Store
+from pwrank.user_files import read_user_file
+
+
+def judge(
+    store: Store,
+    config: Config,
+    publication: Mapping[str, Any],
+    night: NightRefs,
+    holdout: Path,
+) -> Evaluation:
+    """Judge the lists of one publication by the interactions in a file (csv, parquet, jsonl).
+
+    Rows that do not count as interest by `[clean]` are left out, as they are in training. Raises
+    SourceError if no row is left.
+    """
+    brought = read_user_file(holdout, config, store.id_types() or IdTypes())
+    pairs = pl.DataFrame([brought.user_id, brought.item_id]).filter(_counts(brought.frame, config))
+    pairs = pairs.drop_nulls()
+    if pairs.is_empty():
+        raise SourceError(f"{holdout}: no row counts as interest by [clean]")
+    (catalogue_path,) = night.catalogue.file_paths(store.lake)
+    catalogue = pl.read_parquet(catalogue_path)
+    hashes = catalogue["content_hash"].unique()
+    vectors = read_embeddings(store, night.embeddings, hashes.to_list())
+    as_of = date.fromisoformat(publication["as_of"])
+    return evaluate_holdout(
+        read_rankings(store.lake, as_of),
+        pairs,
+        history=pl.scan_parquet(history_paths(store, night.histories)),
+        catalogue=catalogue,
+        embeddings=pl.DataFrame({"content_hash": hashes, "embedding": vectors}),
+        exclude_seen=config.score.exclude_seen,
+        as_of=as_of,
+        seed=config.seed,
+        time_zone=config.time_zone,
+    )
+
+
+def _counts(frame: pl.DataFrame, config: Config) -> pl.Series:
+    """Whether each row counts as interest by the rules of `[clean]`."""
+    columns, clean = config.source.columns, config.clean
+    positive = pl.lit(value=True)
+    if clean.positive_events and columns.event in frame.columns:
+        positive = positive & pl.col(columns.event).is_in(clean.positive_events)
+    if clean.positive_rating is not None and columns.rating in frame.columns:
+        rating = pl.col(columns.rating).cast(pl.Float64, strict=False)
+        positive = positive & (rating >= clean.positive_rating).fill_null(value=True)
+    everything = pl.Series("counts", [True], dtype=pl.Boolean).new_from_index(0, frame.height)
+    return frame.select(positive.alias("counts") & everything)["counts"]

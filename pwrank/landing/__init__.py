@@ -1,0 +1,1 @@
+"""From source rows to typed rows in the lake, each file once."""

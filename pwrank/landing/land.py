@@ -1,0 +1,158 @@
+"""Landing: one source file becomes typed Parquet rows and counted rejects, once.
+
+Memory is bounded by the batch, not by the file. A drop is recorded only when all its parts are
+in place; a landing that was killed leaves a folder without a record, which the next one removes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from pwrank.config import CleanConfig, Config, section_hash
+from pwrank.datasets import REJECTS, IdTypes
+from pwrank.errors import ContractError, SourceError
+from pwrank.landing.drops import Drop, Pending, write_drop
+from pwrank.landing.parsing import PARSERS, reject_rows
+from pwrank.sources import Table, read_batches
+from pwrank.store import Store, write_dataset
+
+PARSE_VERSION = 1
+"""Raise when the same source file would land as other rows."""
+
+NO_USER = "user_id is missing"
+IN_THE_FUTURE = "timestamp is in the future"
+CLOCK_TOLERANCE = timedelta(days=1)
+"""Zones and clocks differ by less than a day; anything later cannot have happened."""
+
+
+def parse_key(config: Config, table: Table) -> str:
+    """What the landed rows depend on besides the file: columns, formats, reject rules."""
+    source = config.source.model_dump(
+        mode="json", exclude={"interactions", "items", "users", "folder"}
+    )
+    rules = [rule.model_dump(mode="json") for rule in config.clean.reject if rule.table == table]
+    template = config.encoder.text_template if table == "items" else ""
+    return section_hash(source, {"rules": rules, "template": template, "version": PARSE_VERSION})
+
+
+@dataclass
+class _Landing:
+    """Counts of a landing under way."""
+
+    rows_in: int = 0
+    rows_landed: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    files: list[str] = field(default_factory=list)
+    reject_files: list[str] = field(default_factory=list)
+
+
+def land(
+    store: Store, pending: Pending, config: Config, *, ids: IdTypes, ingested_at: datetime
+) -> Drop:
+    """Land one file and record the drop.
+
+    Raises SourceError if too large a share of its rows is unusable, or if item rows contradict
+    each other; nothing of the file is in the lake then.
+    """
+    table, rules = pending.file.table, parse_key(config, pending.file.table)
+    drop_id = pending.drop_id(rules, ingested_at)
+    landing = _Landing()
+    dataset, _ = PARSERS[table]
+    for number, (rows, rejects) in enumerate(_typed_batches(pending, config, ids, ingested_at)):
+        part = f"part-{number:05d}.parquet"
+        if rows.height:
+            path = store.lake / table / drop_id / part
+            write_dataset(store, dataset, rows, path, ids)
+            landing.files.append(f"{table}/{drop_id}/{part}")
+        if rejects.height:
+            path = store.lake / "rejects" / table / drop_id / part
+            write_dataset(store, REJECTS, rejects, path, ids)
+            landing.reject_files.append(f"rejects/{table}/{drop_id}/{part}")
+        landing.rows_in += rows.height + rejects.height
+        landing.rows_landed += rows.height
+        landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
+    refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
+    drop = Drop(
+        id=drop_id,
+        table=table,
+        source_file=pending.file.name,
+        sha256=pending.sha256,
+        size=pending.size,
+        mtime_ns=pending.mtime_ns,
+        parse_key=rules,
+        ingested_at=ingested_at,
+        supersedes=pending.supersedes,
+        rows_in=landing.rows_in,
+        rows_landed=landing.rows_landed,
+        rejected=dict(landing.rejected),
+        files=tuple(landing.files),
+        reject_files=tuple(landing.reject_files),
+    )
+    write_drop(store, drop)
+    return drop
+
+
+def _typed_batches(
+    pending: Pending, config: Config, ids: IdTypes, ingested_at: datetime
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Typed rows and rejects of each batch; together they are the rows that were read."""
+    file = pending.file
+    _, parse = PARSERS[file.table]
+    for batch in read_batches(file, config.source):
+        rows, rejects = parse(batch.rows, config, file=file, ids=ids, ingested_at=ingested_at)
+        if file.table == "interactions":
+            rows, late = _reject_future(rows, ingested_at)
+            rejects = pl.concat([rejects, late])
+        broken = reject_rows(batch.rejects, file=file, ingested_at=ingested_at)
+        read = batch.rows.height + broken.height
+        if rows.height + rejects.height + broken.height != read:
+            raise ContractError(
+                f"{file.path}: {read} rows read, {rows.height} typed, "
+                f"{rejects.height + broken.height} rejected"
+            )
+        yield rows, pl.concat([rejects, broken]).sort("source_line")
+
+
+def _reject_future(rows: pl.DataFrame, ingested_at: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split off rows that claim to have happened after they were ingested."""
+    future = pl.col("occurred_at") > ingested_at + CLOCK_TOLERANCE
+    late = rows.filter(future)
+    fields = ("user_id", "item_id", "event", "occurred_at", "rating")
+    rejects = late.select(
+        pl.lit("interactions").alias("table"),
+        "source_file",
+        "source_line",
+        pl.lit(IN_THE_FUTURE).alias("reason"),
+        pl.struct(fields).struct.json_encode().alias("raw"),
+        "ingested_at",
+    )
+    return rows.filter(~future), rejects
+
+
+def refuse_bad_file(
+    path: Path, rows_in: int, rejected: Mapping[str, int], clean: CleanConfig
+) -> None:
+    """Raise SourceError for a file that is empty or mostly unusable.
+
+    Rows that a declared rule set aside are not bad, nor are those of anonymous visitors, who can
+    be most of a day.
+    """
+    max_bad_share = clean.max_bad_share
+    if rows_in == 0:
+        raise SourceError(f"{path}: no rows; remove the file or mend the export")
+    harmless = {NO_USER, *(rule.reason for rule in clean.reject)}
+    wrong = Counter({r: n for r, n in rejected.items() if r not in harmless})
+    bad = wrong.total()
+    if bad > max_bad_share * rows_in:
+        reason, count = wrong.most_common(1)[0]
+        raise SourceError(
+            f"{path}: {bad:,} of {rows_in:,} rows are unusable, most of them because "
+            f"“{reason}” ({count:,}); check [source.columns] and the timestamp settings, "
+            f"or raise [clean] max_bad_share (now {max_bad_share})"
+        )

@@ -1,0 +1,1 @@
+"""From user vectors to checked lists: candidates, rules, gates."""

@@ -1,0 +1,119 @@
+"""The catalogue as the model sees it on one night, and the index over what may be ranked.
+
+Written by the stage `index`, read by every shard and by `pwrank score`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from pwrank.datasets import DatasetRef
+from pwrank.lists.retrieval import RecallCertificate, read_index, write_index
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.cooccurrence import Cooccurrence
+from pwrank.ranker.history import IntArray
+from pwrank.ranker.model import ItemTable
+from pwrank.ranker.model_inputs import read_catalogue
+from pwrank.store import Store, read_json, replacing, write_json
+
+TABLE, INDEX, FACTS = "items.safetensors", "items.faiss", "facts.json"
+
+
+@dataclass(frozen=True)
+class ItemIndex:
+    """What a shard needs to score users; read once a process.
+
+    n items; `table` has n + 1 rows, the last for any item that the catalogue lacks.
+    """
+
+    catalogue: Catalogue
+    table: ItemTable
+    index: faiss.Index
+    interactions: IntArray
+    """(n,) interactions of each item before the cut."""
+    known: np.ndarray
+    """(n,) bool: the model met the item in training; others are known by their text only."""
+    by_popularity: IntArray
+    """(a,) rows of the available items, by falling popularity prior."""
+
+
+def with_unknown_item(catalogue: Catalogue) -> Catalogue:
+    """One more row, the last, that stands for any item that the catalogue lacks: no text, no id."""
+    nothing = np.zeros((1, catalogue.text_dim), np.float32)
+    offsets = np.append(catalogue.category_offsets, catalogue.category_offsets[-1])
+    # An id that no source can have: text ids have no type object, numbers no None.
+    ids = np.concatenate([catalogue.item_ids.astype(object), np.array([None], dtype=object)])
+    return replace(
+        catalogue,
+        item_ids=ids,
+        text=np.concatenate([catalogue.text, nothing]),
+        category_offsets=offsets,
+        available=np.append(catalogue.available, False),
+    )
+
+
+def write_item_index(
+    folder: Path,
+    table: ItemTable,
+    built: faiss.Index,
+    *,
+    interactions: IntArray,
+    known: np.ndarray,
+    certificate: RecallCertificate,
+) -> list[str]:
+    """Write the files of the index, each whole or not at all. Returns their names."""
+    tensors = {
+        "vectors": table.vectors,
+        "retrieval": table.retrieval,
+        "popularity": table.popularity,
+        "cooccurrence.offsets": torch.from_numpy(table.cooccurrence.offsets),
+        "cooccurrence.item": torch.from_numpy(table.cooccurrence.item),
+        "cooccurrence.weight": torch.from_numpy(table.cooccurrence.weight),
+        "interactions": torch.from_numpy(interactions),
+        "known": torch.from_numpy(known),
+    }
+    with replacing(folder / TABLE) as temporary:
+        save_file({n: t.contiguous().cpu() for n, t in tensors.items()}, temporary)
+    with replacing(folder / INDEX) as temporary:
+        write_index(built, temporary)
+    write_json(folder / FACTS, asdict(certificate))
+    return [TABLE, INDEX, FACTS]
+
+
+def read_item_index(
+    lake: Path, *, index: DatasetRef, catalogue: DatasetRef, embeddings: DatasetRef
+) -> ItemIndex:
+    """Read what `write_item_index` wrote, with the catalogue that it was built from."""
+    folder = lake / index.path
+    tensors = load_file(folder / TABLE)
+    items = read_catalogue(Store(lake), catalogue, embeddings)
+    table = ItemTable(
+        vectors=tensors["vectors"],
+        retrieval=tensors["retrieval"],
+        popularity=tensors["popularity"],
+        text=torch.from_numpy(with_unknown_item(items).text),
+        cooccurrence=Cooccurrence(
+            offsets=tensors["cooccurrence.offsets"].numpy(),
+            item=tensors["cooccurrence.item"].numpy(),
+            weight=tensors["cooccurrence.weight"].numpy(),
+        ),
+    )
+    faiss_index = read_index(folder / INDEX)
+    if probes := read_json(folder / FACTS)["probes"]:
+        faiss.extract_index_ivf(faiss_index).nprobe = probes
+    prior = table.retrieval[:-1, -1].numpy()
+    available = np.flatnonzero(items.available)
+    return ItemIndex(
+        catalogue=items,
+        table=table,
+        index=faiss_index,
+        interactions=tensors["interactions"].numpy(),
+        known=tensors["known"].numpy(),
+        by_popularity=available[np.argsort(-prior[available], kind="stable")],
+    )

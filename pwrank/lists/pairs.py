@@ -1,0 +1,99 @@
+"""Point-wise scores for pairs that the caller brings, known or never seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import torch
+
+from pwrank.lists.item_index import ItemIndex, read_item_index
+from pwrank.published_refs import NightRefs
+from pwrank.ranker.history import IntArray
+from pwrank.ranker.model_inputs import history_paths, read_some_histories
+from pwrank.ranker.weights import load_ranker
+from pwrank.store import Progress, Store
+from pwrank.user_files import UserFile
+
+BATCH_USERS = 256
+
+
+def score_pairs(
+    store: Store,
+    night: NightRefs,
+    pairs: UserFile,
+    *,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """score, like and rating (float32) for each pair, in the order of the pairs.
+
+    A user without history is scored by what is popular, an item that the catalogue lacks as one
+    without text or interactions. Memory: one batch of users and their candidates.
+    """
+    ranker = load_ranker(store.lake / night.model.path)
+    items = read_item_index(
+        store.lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
+    )
+    numbered = _number(pairs, items)
+    users = pairs.user_id.unique(maintain_order=True)
+    paths = history_paths(store, night.histories)
+    heads = np.zeros((3, pairs.frame.height), np.float32)
+    events = tuple(night.model.figures["events"])
+    for start in range(0, len(users), BATCH_USERS):
+        batch = users[start : start + BATCH_USERS]
+        found = read_some_histories(paths, batch, items.catalogue.item_ids, events)
+        group = numbered.filter(pl.col("user").is_between(start, start + len(batch) - 1))
+        table = ranker.user_table(found, items.table)
+        rows, place = _as_rectangle(group["user"].to_numpy() - start, group["item"].to_numpy())
+        scores = ranker.score(table, items.table, torch.from_numpy(rows))
+        at = group["pair"].to_numpy()
+        user = group["user"].to_numpy() - start
+        for head, values in enumerate((scores.probability, scores.like, scores.rating)):
+            heads[head, at] = values.float().numpy()[user, place]
+        if progress:
+            progress(len(at))
+    return pl.DataFrame({"score": heads[0], "like": heads[1], "rating": heads[2]})
+
+
+def add_scores(
+    store: Store,
+    night: NightRefs,
+    pairs: UserFile,
+    *,
+    heads: bool,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """The caller's rows, in their order, with `score`, and with `heads` also like and rating."""
+    scores = score_pairs(store, night, pairs, progress=progress)
+    return pairs.frame.with_columns(scores if heads else scores["score"])
+
+
+def _number(pairs: UserFile, items: ItemIndex) -> pl.DataFrame:
+    """pair, user (in order of first appearance), item (catalogue row; n = unknown), by user."""
+    users = pairs.user_id.unique(maintain_order=True).to_frame().with_row_index("user")
+    ids = pl.Series("item_id", items.catalogue.item_ids, dtype=pairs.item_id.dtype)
+    rows = ids.to_frame().with_row_index("item")
+    return (
+        pl.DataFrame([pairs.user_id, pairs.item_id])
+        .with_row_index("pair")
+        .join(users, on="user_id", how="left", nulls_equal=True, maintain_order="left")
+        .join(rows, on="item_id", how="left", maintain_order="left")
+        .select(
+            "pair",
+            pl.col("user").cast(pl.Int64),
+            pl.col("item").cast(pl.Int64).fill_null(len(ids)),
+        )
+        .sort("user", maintain_order=True)
+    )
+
+
+def _as_rectangle(user: IntArray, item: IntArray) -> tuple[IntArray, IntArray]:
+    """Ragged candidates as (b, c), padded with row 0, and the place of each pair in its row.
+
+    user: (m,) ascending from 0 to b - 1, each at least once.
+    """
+    counts = np.bincount(user)
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    place = np.arange(len(user)) - first[user]
+    rows = np.zeros((len(counts), int(counts.max())), np.int64)
+    rows[user, place] = item
+    return rows, place

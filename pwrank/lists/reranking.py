@@ -1,0 +1,141 @@
+"""List-level rules after scoring: category caps, diversity, exploration. Pure, a batch at a time.
+
+Every rule only reorders; none may shorten a list. With all dials at zero the order is the score's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pwrank.config import RerankConfig
+from pwrank.ranker.history import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What the rules know of items; n items."""
+
+    category: Sequence[str]
+    """(n,) whole category string, '' = none."""
+    text: FloatArray
+    """(n, dim) float32 unit embeddings."""
+    interactions: IntArray
+    """(n,) interactions before the cut."""
+
+
+def by_score(scores: FloatArray, candidates: IntArray) -> IntArray:
+    """Places (b, c) in falling score; equal scores by row, and empty candidates (-1) last."""
+    empty = candidates < 0
+    return np.lexsort((candidates, -np.where(empty, -np.inf, scores), empty), axis=1)
+
+
+def rerank(
+    order: IntArray,
+    candidates: IntArray,
+    facts: ItemFacts,
+    config: RerankConfig,
+    *,
+    k: int,
+) -> tuple[IntArray, np.ndarray]:
+    """Apply the declared rules to lists in the order of their scores.
+
+    order, candidates: (b, c). Returns places (b, min(k, c)) into the candidates, and
+    explored (same shape): whether the exploration dial put the item there.
+    """
+    places = order[:, :k].copy()
+    explored = np.zeros(places.shape, np.bool_)
+    if config.diversity:
+        for user, row in enumerate(order):
+            places[user] = _diversify(row, candidates[user], facts, config)[:k]
+    if config.max_per_category:
+        for user in range(len(order)):
+            rest = _followed_by(places[user], order[user])
+            places[user] = _cap_categories(rest, candidates[user], facts, config)[:k]
+    if config.explore:
+        for user in range(len(order)):
+            rest = _followed_by(places[user], order[user])
+            places[user], explored[user] = _explore(rest, candidates[user], facts, config, k=k)
+    return places, explored
+
+
+def _followed_by(first: IntArray, order: IntArray) -> IntArray:
+    """`first`, then the places of `order` that are not in it."""
+    return np.concatenate([first, order[~np.isin(order, first)]])
+
+
+def _diversify(order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig) -> IntArray:
+    """Maximal marginal relevance over the first `diversity_window` places.
+
+    Relevance is the score's rank, scaled to 0..1, so that the dial means the same for any model.
+    """
+    usable = int((rows[order] >= 0).sum())
+    window = order[: min(config.diversity_window, usable)]
+    if len(window) < 2:  # noqa: PLR2004 - nothing to rearrange
+        return order
+    vectors = facts.text[rows[window]]
+    likeness = vectors @ vectors.T
+    relevance = np.linspace(1.0, 0.0, len(window))
+    nearest = np.zeros(len(window))
+    left = np.ones(len(window), np.bool_)
+    chosen = []
+    for _ in range(len(window)):
+        gain = (1 - config.diversity) * relevance - config.diversity * nearest
+        best = int(np.argmax(np.where(left, gain, -np.inf)))
+        chosen.append(best)
+        left[best] = False
+        nearest = np.maximum(nearest, likeness[best])
+    return np.concatenate([window[chosen], order[len(window) :]])
+
+
+def _cap_categories(
+    order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig
+) -> IntArray:
+    """Move what exceeds the cap behind the window; what has no category is never capped."""
+    kept: list[int] = []
+    moved: list[int] = []
+    counts: dict[str, int] = {}
+    for place in order:
+        if rows[place] < 0:  # what was moved comes before the empty end of the list
+            moved.append(place)
+            continue
+        category = facts.category[rows[place]]
+        in_window = len(kept) < config.category_window
+        if in_window and category and counts.get(category, 0) >= config.max_per_category:
+            moved.append(place)
+            continue
+        counts[category] = counts.get(category, 0) + 1
+        kept.append(place)
+    window = config.category_window
+    return np.array([*kept[:window], *sorted_by(order, moved, kept[window:])], np.int64)
+
+
+def sorted_by(order: IntArray, *groups: Sequence[int]) -> list[int]:
+    """The members of all groups in the sequence in which they stand in `order`."""
+    rank = {int(place): number for number, place in enumerate(order)}
+    return sorted((place for group in groups for place in group), key=lambda p: rank[int(p)])
+
+
+def _explore(
+    order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig, *, k: int
+) -> tuple[IntArray, np.ndarray]:
+    """Keep a share of the list for rarely touched items, spread evenly, best of them first."""
+    full, order = order, order[rows[order] >= 0]
+    length = min(k, len(order))
+    rare = facts.interactions[rows[order]] <= config.explore_below
+    slots = np.flatnonzero(
+        np.floor(np.arange(1, length + 1) * config.explore)
+        > np.floor(np.arange(length) * config.explore)
+    )
+    explorers = order[rare][: len(slots)]
+    slots = slots[: len(explorers)]
+    others = order[~np.isin(order, explorers)]
+    chosen = np.empty(length, np.int64)
+    explored = np.zeros(length, np.bool_)
+    explored[slots] = True
+    chosen[slots] = explorers
+    chosen[~explored] = others[: length - len(slots)]
+    empty = full[rows[full] < 0][: min(k, len(full)) - length]
+    return np.append(chosen, empty), np.append(explored, np.zeros(len(empty), np.bool_))

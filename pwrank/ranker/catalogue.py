@@ -1,0 +1,52 @@
+"""The items as arrays: ids, text embeddings, categories, availability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pwrank.ranker.history import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything the models know about items; item `i` is row `i` of every array."""
+
+    item_ids: npt.NDArray[Any]
+    """(n,) int64 or object (str): ids as the source spells them."""
+    text: FloatArray
+    """(n, dim) float32: unit embeddings of the item texts; a zero row means no text."""
+    category_offsets: IntArray
+    """(n + 1,) int64: item `i` owns `category_labels[offsets[i]:offsets[i + 1]]`."""
+    category_labels: IntArray
+    """(k,) int64: index into `category_names`."""
+    category_names: tuple[str, ...]
+    """Names of the categories."""
+    available: npt.NDArray[np.bool_]
+    """(n,) bool: may be recommended."""
+
+    @property
+    def num_items(self) -> int:
+        """Items, unavailable ones included."""
+        return len(self.item_ids)
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the text embeddings."""
+        return int(self.text.shape[1])
+
+
+def plain_catalogue(item_ids: npt.NDArray[Any], text: FloatArray) -> Catalogue:
+    """A catalogue without categories in which everything is available."""
+    num_items = len(item_ids)
+    return Catalogue(
+        item_ids=item_ids,
+        text=text,
+        category_offsets=np.zeros(num_items + 1, np.int64),
+        category_labels=np.zeros(0, np.int64),
+        category_names=(),
+        available=np.ones(num_items, np.bool_),
+    )

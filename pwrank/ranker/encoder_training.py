@@ -1,0 +1,210 @@
+"""Stage one: teach item vectors and history encoder to find what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pwrank.ranker.batching import Chunk, pad_rows, to_device, training_chunks
+from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.history_encoder import HistoryBatch
+from pwrank.ranker.item_encoder import ItemInputs
+from pwrank.ranker.losses import mask_accidental_hits, subtract_log_frequency
+from pwrank.ranker.model import Ranker
+
+FULL_SOFTMAX_ITEMS = 20_000
+"""Catalogues up to this size are trained against every item."""
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """What was popular at each of s snapshots; every target is trained with what was then known."""
+
+    times: IntArray
+    """(s,) int64 unix seconds, ascending."""
+    features: Tensor
+    """(s, n, f) float32: `ItemActivity.features` at each."""
+
+    def at(self, timestamps: IntArray) -> IntArray:
+        """Newest snapshot not after each timestamp (the first one for what is older)."""
+        index = np.searchsorted(self.times, timestamps, side="right") - 1
+        return np.maximum(index, 0).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class EncoderTask:
+    """What the epochs of stage one have in common."""
+
+    log: Histories
+    """Known items only."""
+    inputs: ItemInputs
+    """The catalogue on the model's device."""
+    prior: Tensor
+    """(s, n, k) float32: `Ranker.prior_basis` at each snapshot."""
+    timeline: TimeLine
+    """The snapshots."""
+    sampling: npt.NDArray[np.float64] | None
+    """(n,) probability of each item as a negative; None = full softmax."""
+    negatives: int
+    """Sampled per batch, shared by its rows."""
+    batch_tokens: int
+    """Interactions per step."""
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """A training batch and what is to be found in it; r rows."""
+
+    batch: HistoryBatch
+    rows: IntArray
+    """(r,) row of the log of each target."""
+    item: Tensor
+    """(r,) int64."""
+    snapshot: Tensor
+    """(r,) int64: what was popular then."""
+    weight: Tensor
+    """(r,) float32."""
+
+
+def fit_prior(ranker: Ranker, log: Histories, timeline: TimeLine, *, steps: int) -> float:
+    """Teach `ranker.prior` what is taken between a snapshot and the next, for everybody.
+
+    A softmax over items per snapshot, full batch. Returns the last loss per interaction.
+    """
+    features = timeline.features
+    num_items = features.shape[1]
+    index = timeline.at(log.timestamp) * num_items + log.item
+    counts = np.bincount(index, weights=log.weight, minlength=len(timeline.times) * num_items)
+    target = torch.from_numpy(counts.astype(np.float32)).view(-1, num_items).to(features.device)
+    total = target.sum()
+    optimizer = torch.optim.Adam(ranker.prior.parameters(), lr=0.03)
+    loss = torch.zeros(())
+    for _ in range(steps):
+        scores = ranker.prior(features).squeeze(-1)
+        loss = -(functional.log_softmax(scores, dim=1) * target).sum() / total
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float(loss.detach())
+
+
+def train_epoch(
+    ranker: Ranker, task: EncoderTask, optimizer: torch.optim.Optimizer, rng: np.random.Generator
+) -> float:
+    """One pass over the log; returns the mean loss."""
+    ranker.train()
+    trained = [value for group in optimizer.param_groups for value in group["params"]]
+    losses = []
+    chunks = training_chunks(
+        task.log, length=ranker.shape.length, tokens=task.batch_tokens, rng=rng
+    )
+    for chunk in chunks:
+        with torch.autocast(
+            ranker.device.type, torch.bfloat16, enabled=ranker.device.type == "cuda"
+        ):
+            loss = _chunk_loss(ranker, task, chunk, rng)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        losses.append(loss.detach())
+    return float(torch.stack(losses).mean()) if losses else 0.0
+
+
+def _read_chunk(ranker: Ranker, task: EncoderTask, chunk: Chunk) -> _Targets:
+    batch, rows = pad_rows(
+        task.log, chunk.starts, chunk.ends, ranker.scale, events=ranker.shape.events
+    )
+    batch = to_device(batch, ranker.device)
+    taken = rows[rows >= 0]
+    return _Targets(
+        batch=batch,
+        rows=taken,
+        item=batch.item[batch.mask],
+        snapshot=torch.from_numpy(task.timeline.at(task.log.timestamp[taken])).to(ranker.device),
+        weight=torch.from_numpy(task.log.weight[taken]).to(ranker.device),
+    )
+
+
+def _chunk_loss(
+    ranker: Ranker, task: EncoderTask, chunk: Chunk, rng: np.random.Generator
+) -> Tensor:
+    target = _read_chunk(ranker, task, chunk)
+    if task.sampling is None:
+        losses = _full_losses(ranker, task, target, ranker.item_encoder(task.inputs))
+    else:
+        drawn = rng.choice(len(task.sampling), task.negatives, p=task.sampling)
+        frequency = torch.from_numpy(task.sampling[drawn] * task.negatives).log()
+        losses = _sampled_losses(
+            ranker,
+            task,
+            target,
+            torch.from_numpy(drawn).to(ranker.device),
+            frequency.to(ranker.device),
+        )
+    return (losses * target.weight).sum() / target.weight.sum()
+
+
+def _full_losses(ranker: Ranker, task: EncoderTask, target: _Targets, vectors: Tensor) -> Tensor:
+    """(r,) cross-entropy against every item; vectors (n, dim)."""
+    states = ranker.history_encoder(target.batch, vectors[target.batch.item])[:, :-1]
+    taste, gates = ranker.user_states(states[target.batch.mask])
+    logits = taste @ vectors.T + _prior(gates, task.prior[target.snapshot])
+    return functional.cross_entropy(logits.float(), target.item, reduction="none")
+
+
+def _sampled_losses(
+    ranker: Ranker, task: EncoderTask, target: _Targets, drawn: Tensor, log_frequency: Tensor
+) -> Tensor:
+    """(r,) cross-entropy against drawn items (m,), corrected for how often each is drawn."""
+    batch = target.batch
+    needed, place = torch.unique(torch.cat([batch.item.flatten(), drawn]), return_inverse=True)
+    own = place[: batch.item.numel()].view_as(batch.item)
+    negative = place[batch.item.numel() :]
+    vectors = ranker.item_encoder(task.inputs, needed)
+    states = ranker.history_encoder(batch, vectors[own])[:, :-1]
+    taste, gates = ranker.user_states(states[batch.mask])
+    logits = taste @ vectors[negative].T + _prior(gates, task.prior[:, drawn][target.snapshot])
+    logits = subtract_log_frequency(logits.float(), log_frequency)
+    logits = mask_accidental_hits(logits, drawn, target.item)
+    positive = (taste * vectors[own[batch.mask]]).sum(-1)
+    positive = positive + (gates * task.prior[target.snapshot, target.item]).sum(-1)
+    logits = torch.cat([positive.unsqueeze(1).float(), logits], dim=1)
+    return torch.logsumexp(logits, dim=1) - logits[:, 0]
+
+
+def _prior(gates: Tensor, basis: Tensor) -> Tensor:
+    """gates (r, k), basis (r, m, k) -> (r, m)."""
+    return torch.bmm(basis, gates.unsqueeze(-1)).squeeze(-1)
+
+
+@torch.no_grad()
+def next_item_loss(
+    ranker: Ranker, task: EncoderTask, *, start: int, most_users: int, rng: np.random.Generator
+) -> float:
+    """Cross-entropy of what users took from `start` (unix seconds) on, each row given those before.
+
+    Smoother than a ranking metric, so that early stopping works where few users are in the window.
+    """
+    ranker.eval()
+    log = task.log
+    later = np.bincount(log.user[log.timestamp >= start], minlength=log.num_users)
+    users = np.flatnonzero(later)
+    users = np.sort(rng.permutation(users)[:most_users])
+    ends = log.offsets[1:][users]
+    starts = np.maximum(ends - ranker.shape.length, log.offsets[:-1][users])
+    vectors = ranker.item_encoder(task.inputs)
+    total, weight = 0.0, 0.0
+    order = np.argsort(ends - starts, kind="stable")
+    for part in np.array_split(order, -(-len(order) // 16)) if len(order) else []:
+        target = _read_chunk(ranker, task, Chunk(starts[part], ends[part]))
+        chosen = torch.from_numpy(log.timestamp[target.rows] >= start).to(ranker.device)
+        losses = _full_losses(ranker, task, target, vectors)[chosen]
+        total += float((losses * target.weight[chosen]).sum())
+        weight += float(target.weight[chosen].sum())
+    return total / max(weight, 1e-9)

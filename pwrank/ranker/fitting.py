@@ -1,0 +1,298 @@
+"""Train a ranker: popularity prior, history encoder, point-wise scorer, then all of the log.
+
+1. search: a ranker learns from everything before the latest window; the window says when to stop.
+2. held out: the window teaches retrieval head, point-wise scorer and calibrator which evidence
+   counts in this world.
+3. final: a fresh encoder learns from everything, for as many epochs, under the heads of 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pwrank.config import TrainConfig
+from pwrank.errors import InputError
+from pwrank.ranker.batching import rating_scale
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.checkpoints import clear_checkpoint
+from pwrank.ranker.cooccurrence import fit_cooccurrence
+from pwrank.ranker.encoder_training import (
+    FULL_SOFTMAX_ITEMS,
+    EncoderTask,
+    TimeLine,
+    fit_prior,
+    next_item_loss,
+    train_epoch,
+)
+from pwrank.ranker.examples import (
+    active_before,
+    at_few_moments,
+    known_log,
+    sample,
+    window_examples,
+    window_start,
+)
+from pwrank.ranker.held_out_training import (
+    Evidence,
+    fit_calibrator,
+    fit_retrieval_head,
+    fit_scorer,
+    prepare_blocks,
+)
+from pwrank.ranker.history import Histories
+from pwrank.ranker.model import Ranker, RankerShape
+from pwrank.ranker.popularity import ItemActivity, item_activity, snapshot_times
+from pwrank.ranker.rating_training import fit_rating_heads, like_threshold, rated_examples
+from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
+from pwrank.ranker.warm_start import adopt
+
+
+def build_ranker(log: Histories, catalogue: Catalogue, config: TrainConfig, seed: int) -> Ranker:
+    """An untrained ranker for this catalogue."""
+    scale = rating_scale(log.rating)
+    shape = RankerShape(
+        text_dim=catalogue.text_dim,
+        dim=config.dim,
+        layers=config.layers,
+        heads=config.heads,
+        length=config.history_length,
+        events=int(log.event.max(initial=0)) + 1,
+        dropout=config.dropout,
+        hidden=config.pair_hidden,
+        id_dropout=config.id_dropout,
+        fusion=config.fusion,
+        activation=config.activation,
+        rating_mean=scale.mean,
+        rating_std=scale.std,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Ranker(shape, tuple(catalogue.item_ids.tolist()), catalogue.category_names)
+
+
+def make_timeline(activity: ItemActivity, most: int) -> TimeLine:
+    """Popularity at equally filled moments; fewer for a large catalogue (200 MB at most)."""
+    sample = activity.features(0)
+    affordable = max(int(200e6 / max(sample.nbytes, 1)), 2)
+    times = snapshot_times(activity, most=min(most, affordable))
+    # Cloned: matrix products round by the alignment of their arguments, and numpy's is by chance.
+    return TimeLine(times, torch.from_numpy(activity.features_over_time(times)).clone())
+
+
+def make_optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW on everything that stage one trains; the heads have their own."""
+    named = [
+        (name, value)
+        for name, value in ranker.named_parameters()
+        if not name.startswith(("prior.", "retrieval_head.", "pair_scorer.", "calibrator."))
+    ]
+    return torch.optim.AdamW(
+        [
+            {"params": [v for _, v in named if v.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [v for _, v in named if v.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+    )
+
+
+def balanced(log: Histories, balance: float) -> Histories:
+    """The same log, weighted so that heavy users do not drown the others; mean weight as before."""
+    factor = np.maximum(log.lengths, 1).astype(np.float64) ** -balance
+    weight = log.weight * factor[log.user]
+    scale = log.weight.mean() / max(float(weight.mean()), 1e-12)
+    return replace(log, weight=(weight * scale).astype(np.float32))
+
+
+def prepare_encoder_task(
+    ranker: Ranker, log: Histories, evidence: Evidence, config: TrainConfig
+) -> EncoderTask:
+    """Fit the prior, which stage one then takes as given, and the co-occurrence weights.
+
+    log: what may be learned from, at most `evidence.log`.
+    """
+    ranker.cooccurrence = fit_cooccurrence(
+        log,
+        len(ranker.vocabulary),
+        reg=config.ease_reg,
+        most_items=config.ease_items,
+        keep=config.ease_keep,
+    )
+    weighted = balanced(log, config.balance)
+    timeline = make_timeline(evidence.activity, config.snapshots)
+    timeline = TimeLine(timeline.times, timeline.features.to(ranker.device))
+    fit_prior(ranker, weighted, timeline, steps=config.prior_steps)
+    num_items = evidence.catalogue.num_items
+    full = config.negatives == 0 and num_items <= FULL_SOFTMAX_ITEMS
+    frequency = np.bincount(log.item, minlength=num_items) ** 0.75 + 1.0
+    with torch.no_grad():
+        prior = ranker.prior_basis(timeline.features)
+    return EncoderTask(
+        log=weighted,
+        inputs=ranker.item_inputs(evidence.catalogue),
+        prior=prior,
+        timeline=timeline,
+        sampling=None if full else frequency / frequency.sum(),
+        negatives=config.negatives or 1024,
+        batch_tokens=config.batch_tokens,
+    )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the three parts of a fit share."""
+
+    evidence: Evidence
+    config: TrainConfig
+    seed: int
+    checkpoint: Path | None
+    progress: Progress | None
+    warm_start: Ranker | None
+    device: torch.device
+
+    def rng(self, part: int) -> np.random.Generator:
+        """A generator of its own for each part, so that none depends on what ran before."""
+        return np.random.default_rng([self.seed, part])
+
+    def untrained(self) -> Ranker:
+        """A new ranker, warm-started when asked."""
+        ranker = build_ranker(self.evidence.log, self.evidence.catalogue, self.config, self.seed)
+        if self.warm_start is not None:
+            adopt(ranker, self.warm_start)
+        return ranker.to(self.device)
+
+
+def _train_encoder(
+    fit: _Fit, ranker: Ranker, log: Histories, *, phase: str, planned: int, start: int | None
+) -> Epochs:
+    """Stage one on `log`; with `start` (unix seconds), the rows from there on say when to stop."""
+    config = fit.config
+    task = prepare_encoder_task(ranker, log, fit.evidence, config)
+    optimizer = make_optimizer(ranker, config)
+    later = replace(task, log=balanced(fit.evidence.log, config.balance))
+
+    def validate() -> float:
+        return next_item_loss(
+            ranker, later, start=start or 0, most_users=config.validation_users, rng=fit.rng(1)
+        )
+
+    return run_epochs(
+        ranker,
+        optimizer,
+        Epochs(phase, planned, config.patience),
+        Step(
+            lambda rng: train_epoch(ranker, task, optimizer, rng),
+            None if start is None else validate,
+        ),
+        seed=fit.seed,
+        checkpoint=fit.checkpoint,
+        progress=fit.progress,
+    )
+
+
+def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float]:
+    """Stage two: heads, scorer, calibrator and ratings, in that order."""
+    config, evidence = fit.config, fit.evidence
+    examples = window_examples(
+        evidence.log,
+        start,
+        cuts=config.window_cuts,
+        splits=config.newcomer_splits,
+        after=config.newcomer_rows,
+        rng=fit.rng(2),
+    )
+    examples = at_few_moments(sample(examples, config.examples, fit.rng(3)), 24)
+    figures = {"held_out_examples": float(len(examples.user))}
+    figures["retrieval_loss"] = fit_retrieval_head(
+        ranker,
+        evidence,
+        examples,
+        epochs=config.retrieval_epochs,
+        learning_rate=0.03,
+        rng=fit.rng(4),
+    )
+    vectors = ranker.item_table(evidence.catalogue, evidence.activity.features(start)).vectors
+    blocks = prepare_blocks(ranker, evidence, examples, depth=config.candidates)
+    figures["pair_loss"] = fit_scorer(
+        ranker,
+        blocks,
+        vectors,
+        loss_name=config.loss,
+        epochs=config.pair_epochs,
+        learning_rate=config.pair_learning_rate,
+        weight_decay=config.pair_weight_decay,
+        rng=fit.rng(5),
+    )
+    everybody = sample(active_before(evidence.log, start), config.examples, fit.rng(6))
+    blocks = prepare_blocks(ranker, evidence, everybody, depth=config.candidates)
+    figures["calibration_loss"] = fit_calibrator(
+        ranker, blocks, vectors, top=config.calibration_top, steps=100
+    )
+    figures["rating_loss"] = _learn_from_ratings(fit, ranker)
+    return figures
+
+
+def _learn_from_ratings(fit: _Fit, ranker: Ranker) -> float:
+    """Heads `like` and `rating`, from rated rows of the whole log; returns their loss."""
+    config, evidence = fit.config, fit.evidence
+    rated = rated_examples(evidence.log, config.rated_examples, fit.rng(7))
+    return fit_rating_heads(
+        ranker,
+        evidence,
+        at_few_moments(rated, 24),
+        threshold=like_threshold(evidence.log, config.like_threshold),
+        weights=(config.like_weight, config.rating_weight),
+        epochs=config.pair_epochs,
+        learning_rate=config.pair_learning_rate,
+        rng=fit.rng(8),
+    )
+
+
+def fit_ranker(  # noqa: PLR0913 - the one public entry
+    histories: Histories,
+    catalogue: Catalogue,
+    *,
+    cut: int,
+    config: TrainConfig,
+    seed: int,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    warm_start: Ranker | None = None,
+    device: torch.device | None = None,
+) -> tuple[Ranker, dict[str, float]]:
+    """Train on interactions before `cut` (unix seconds); returns the ranker and its figures.
+
+    A killed fit goes on from `checkpoint` and ends the same. Raises InputError where there is
+    nothing to learn from.
+    """
+    log = known_log(histories, cut)
+    if log.num_interactions == 0:
+        message = "no interactions with known items before the cut: nothing to train on"
+        raise InputError(message)
+    evidence = Evidence(log, catalogue, item_activity(log, catalogue.num_items))
+    device = device or torch.device("cpu")
+    fit = _Fit(evidence, config, seed, checkpoint, progress, warm_start, device)
+    start = window_start(log, config.validation_share)
+    past = log.before(start)
+    past = past if past.num_interactions else log
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        search = fit.untrained()
+        epochs = _train_encoder(
+            fit, search, past, phase="search", planned=config.epochs, start=start
+        )
+        torch.manual_seed(seed + 1)
+        figures = _learn_from_window(fit, search, start)
+        torch.manual_seed(seed + 2)
+        final = fit.untrained()
+        _train_encoder(fit, final, log, phase="final", planned=max(epochs.best, 1), start=None)
+    for part in ("retrieval_head", "pair_scorer", "calibrator"):
+        getattr(final, part).load_state_dict(getattr(search, part).state_dict())
+    for phase in ("search", "final"):
+        clear_checkpoint(None if checkpoint is None else checkpoint / phase)
+    figures["epochs"], figures["interactions"] = float(epochs.best), float(log.num_interactions)
+    figures["validation_loss"] = epochs.best_loss
+    return final.eval(), figures

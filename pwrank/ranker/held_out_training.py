@@ -1,0 +1,274 @@
+"""Stage two: learn from held-out recent time which evidence counts in this world.
+
+The encoder was fitted before the window, so the examples show it as good and as wrong as it will
+be tomorrow. Three small models learn from them: the retrieval head, the point-wise scorer and the
+calibrator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.cooccurrence import user_item_matrix
+from pwrank.ranker.examples import Examples, prefixes, seen, targets
+from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.losses import LOSSES, softmax_loss
+from pwrank.ranker.model import ItemTable, Ranker, UserTable
+from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, user_features
+from pwrank.ranker.popularity import FEATURE_NAMES, ItemActivity
+
+PROPOSED_BY = ("lift_1d", "lift_4d", "lift_16d", "lift_infd")
+"""Popularity features whose highest items are among the examples' candidates."""
+
+BLOCK_USERS = 200
+"""Examples that are prepared together."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where examples come from."""
+
+    log: Histories
+    """All interactions of known items."""
+    catalogue: Catalogue
+    activity: ItemActivity
+    """Of the same log: it answers for any moment with what was known before."""
+
+
+@dataclass(frozen=True)
+class PairBlock:
+    """Prepared candidates of some examples; all that the point-wise scorer reads."""
+
+    users: Tensor
+    """(b, dim) float32."""
+    past: Tensor
+    """(b, l) int64 rows of the item vectors."""
+    past_mask: Tensor
+    """(b, l) bool."""
+    candidates: Tensor
+    """(b, c) int64."""
+    features: Tensor
+    """(b, c, f) float32."""
+    user_features: Tensor
+    """(b, g) float32."""
+    label: Tensor
+    """(b, c) float32: 1 = taken afterwards."""
+
+
+def moments_of(examples: Examples) -> Iterator[tuple[int, IntArray]]:
+    """(moment, example numbers in blocks of at most BLOCK_USERS), ascending."""
+    order = np.argsort(examples.at, kind="stable")
+    for moment in np.unique(examples.at).tolist():
+        group = order[examples.at[order] == moment]
+        for part in np.array_split(group, -(-len(group) // BLOCK_USERS)):
+            yield moment, part
+
+
+def tables_of(
+    ranker: Ranker, evidence: Evidence, examples: Examples
+) -> Iterator[tuple[Examples, ItemTable, UserTable]]:
+    """Examples block by block, with users and items as the ranker sees them at that moment."""
+    moment, table = None, None
+    for at, part in moments_of(examples):
+        if table is None or at != moment:
+            moment = at
+            table = ranker.item_table(evidence.catalogue, evidence.activity.features(at))
+        block = examples.take(part)
+        yield block, table, ranker.user_table(prefixes(evidence.log, block), table)
+
+
+def already(evidence: Evidence, block: Examples, device: torch.device) -> Tensor:
+    """(b, n) bool: items of the history, and items that may not be recommended."""
+    had = seen(evidence.log, block, evidence.catalogue.num_items).toarray() > 0
+    return torch.from_numpy(had).to(device)
+
+
+def wanted(evidence: Evidence, block: Examples, device: torch.device) -> Tensor:
+    """(b, n) float32: items taken afterwards that were not in the history."""
+    after = targets(evidence.log, block, evidence.catalogue.num_items).toarray()
+    return torch.from_numpy(after).to(device)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What the retrieval head reads of a block of examples."""
+
+    users: UserTable
+    items: ItemTable
+    excluded: Tensor
+    label: Tensor
+
+
+def fit_retrieval_head(
+    ranker: Ranker,
+    evidence: Evidence,
+    examples: Examples,
+    *,
+    epochs: int,
+    learning_rate: float,
+    rng: np.random.Generator,
+) -> float:
+    """Full softmax over the unseen catalogue; returns the last mean loss."""
+    if len(examples.user) == 0:
+        return 0.0
+    head, device = ranker.retrieval_head, ranker.device
+    rows = torch.cat(
+        [torch.from_numpy(evidence.activity.features(int(t))) for t in np.unique(examples.at)]
+    )
+    head.spread.copy_(rows.std(dim=0, correction=0).clamp(min=1e-2))
+    blocks = [
+        _Block(users, items, already(evidence, part, device), wanted(evidence, part, device))
+        for part, items, users in tables_of(ranker, evidence, examples)
+    ]
+    bases = {id(b.items): ranker.prior_basis(b.items.popularity).detach() for b in blocks}
+    optimizer = torch.optim.Adam(head.parameters(), lr=learning_rate)
+    losses = [0.0]
+    for _ in range(epochs):
+        losses = []
+        for index in rng.permutation(len(blocks)):
+            block = blocks[index]
+            items = head.items(block.items.vectors, bases[id(block.items)], block.items.popularity)
+            users = head.users(block.users.vectors, block.users.gates, block.users.lengths)
+            logits = (users @ items.T).masked_fill(block.excluded, -1e9)
+            loss = softmax_loss(logits, block.label)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(float(loss.detach()))
+    return float(np.mean(losses))
+
+
+@torch.no_grad()
+def propose(users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int) -> Tensor:
+    """(b, depth) int64: what retrieval finds and, in turn, what other views would have found.
+
+    The scorer must have met what is popular now, what goes with the history and what retrieval
+    alone prefers, also where the fitted retrieval does not rank them high.
+    """
+    dim = items.vectors.shape[1]
+    views = [users.retrieval @ items.retrieval.T, users.vectors @ items.retrieval[:, :dim].T]
+    rising = [items.popularity[:, FEATURE_NAMES.index(name)] for name in PROPOSED_BY]
+    views += [column.expand(len(excluded), -1) for column in rising]
+    taken = user_item_matrix(users.histories, len(items.vectors))
+    together = (taken @ items.cooccurrence.matrix).toarray().astype(np.float32)
+    views.append(torch.from_numpy(together).to(excluded.device))
+    depth = min(depth, excluded.shape[1])
+    best = torch.full(excluded.shape, depth, dtype=torch.int64, device=excluded.device)
+    place = torch.arange(depth, device=excluded.device).expand(len(excluded), -1)
+    for view in views:
+        top = view.masked_fill(excluded, float("-inf")).topk(depth, dim=1).indices
+        best.scatter_reduce_(1, top, place, "amin")
+    best.masked_fill_(excluded, depth + 1)
+    return best.topk(depth, dim=1, largest=False).indices
+
+
+@torch.no_grad()
+def prepare_blocks(
+    ranker: Ranker, evidence: Evidence, examples: Examples, *, depth: int
+) -> list[PairBlock]:
+    """Candidates as the nightly run would retrieve them, with features and labels."""
+    blocks = []
+    for part, items, users in tables_of(ranker, evidence, examples):
+        candidates = propose(users, items, already(evidence, part, ranker.device), depth=depth)
+        blocks.append(
+            PairBlock(
+                users=users.vectors,
+                past=users.batch.item,
+                past_mask=users.batch.mask,
+                candidates=candidates,
+                features=pair_features(users, items, candidates),
+                user_features=user_features(users, items),
+                label=wanted(evidence, part, ranker.device).gather(1, candidates),
+            )
+        )
+    return blocks
+
+
+def score_block(ranker: Ranker, head: str, block: PairBlock, vectors: Tensor) -> Tensor:
+    """(b, c) raw scores of a head; vectors (n, dim)."""
+    scores: Tensor = ranker.pair_scorer(
+        head,
+        block.users,
+        vectors[block.candidates],
+        vectors[block.past],
+        block.past_mask,
+        block.features,
+    )
+    return scores
+
+
+def fit_scorer(
+    ranker: Ranker,
+    blocks: list[PairBlock],
+    vectors: Tensor,
+    *,
+    loss_name: str,
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    rng: np.random.Generator,
+) -> float:
+    """Teach the engagement head the order of candidates; returns the last mean loss."""
+    if not blocks:
+        return 0.0
+    scorer = ranker.pair_scorer
+    scorer.standardise_as(torch.cat([b.features.reshape(-1, len(PAIR_FEATURES)) for b in blocks]))
+    optimizer = torch.optim.AdamW(
+        scorer.heads["engagement"].parameters(), lr=learning_rate, weight_decay=weight_decay
+    )
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, epochs * len(blocks))
+    scorer.train()
+    losses: list[float] = []
+    for _ in range(epochs):
+        losses = []
+        for index in rng.permutation(len(blocks)):
+            block = blocks[index]
+            raw = score_block(ranker, "engagement", block, vectors)
+            loss = LOSSES[loss_name](raw, block.label)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            decay.step()
+            losses.append(float(loss.detach()))
+    scorer.eval()
+    return float(np.mean(losses))
+
+
+def fit_calibrator(
+    ranker: Ranker, blocks: list[PairBlock], vectors: Tensor, *, top: int, steps: int
+) -> float:
+    """Log loss on the best `top` of everybody's candidates; returns it.
+
+    The users who took nothing are among the examples: without them every score is too high.
+    """
+    if not blocks:
+        return 0.0
+    raws, labels, owns = [], [], []
+    with torch.no_grad():
+        for block in blocks:
+            raw = score_block(ranker, "engagement", block, vectors)
+            best = raw.topk(min(top, raw.shape[1]), dim=1)
+            raws.append(best.values)
+            labels.append(block.label.gather(1, best.indices))
+            owns.append(block.user_features)
+    raw, label, own = torch.cat(raws), torch.cat(labels), torch.cat(owns)
+    calibrator = ranker.calibrator
+    calibrator.standardise_as(own)
+    rate = float(label.mean().clamp(1e-6, 1 - 1e-6))
+    calibrator.start_at(float(np.log(rate / (1 - rate)) - raw.mean()))
+    optimizer = torch.optim.Adam(calibrator.parameters(), lr=0.05)
+    loss = torch.zeros(())
+    for _ in range(steps):
+        logits = calibrator(raw, own)
+        loss = functional.binary_cross_entropy_with_logits(logits, label)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float(loss.detach())

@@ -1,0 +1,117 @@
+"""User vectors: causal self-attention over the last interactions.
+
+After SASRec (Kang and McAuley, ICDM 2018), with what the log says about each interaction (event,
+rating, time since the one before) and relative positions (Raffel et al. 2020), so that a history
+may be cut anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GAP_BUCKETS = 32
+"""log2 of the seconds between two interactions: 31 is some 68 years."""
+
+DISTANCE_BUCKETS = 32
+"""Relative positions: exact up to half of this, logarithmic after."""
+
+
+@dataclass(frozen=True)
+class HistoryBatch:
+    """Padded histories, oldest first, padding at the end; l positions."""
+
+    item: Tensor
+    """(b, l) int64 row of the item vectors; 0 where padded."""
+    event: Tensor
+    """(b, l) int64 event code."""
+    rating: Tensor
+    """(b, l) float32 in standard deviations from the log's mean; NaN = none."""
+    gap: Tensor
+    """(b, l) int64 bucket of the time since the interaction before."""
+    mask: Tensor
+    """(b, l) bool: true where there is an interaction."""
+    truncated: Tensor
+    """(b,) bool: older interactions exist but were cut off."""
+
+
+def gap_bucket(seconds: Tensor) -> Tensor:
+    """int64 seconds -> bucket 0..31."""
+    return torch.log2(seconds.clamp(min=0).double() + 1).long().clamp(max=GAP_BUCKETS - 1)
+
+
+class AttentionBlock(nn.Module):
+    """Pre-norm self-attention and feed-forward, each with a residual."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.norm_attention = nn.LayerNorm(dim)
+        self.norm_forward = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.up = nn.Linear(dim, 2 * dim)
+        self.down = nn.Linear(2 * dim, dim)
+
+    def forward(self, states: Tensor, bias: Tensor) -> Tensor:
+        """states (b, l, dim), bias (heads, l, l) with -inf above the diagonal -> (b, l, dim)."""
+        batch, length, dim = states.shape
+        qkv = self.qkv(self.norm_attention(states)).view(batch, length, 3, self.heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (b, heads, l, dim / heads)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        mixed = self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
+        states = states + functional.dropout(mixed, self.dropout, self.training)
+        hidden = functional.gelu(self.up(self.norm_forward(states)))
+        hidden = self.down(functional.dropout(hidden, self.dropout, self.training))
+        return states + functional.dropout(hidden, self.dropout, self.training)
+
+
+class HistoryEncoder(nn.Module):
+    """Histories -> one state before each interaction and one after the last."""
+
+    def __init__(self, *, dim: int, layers: int, heads: int, events: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.start = nn.Embedding(2, dim)
+        self.event = nn.Embedding(events, dim)
+        self.rating = nn.Linear(2, dim, bias=False)
+        self.gap = nn.Embedding(GAP_BUCKETS, dim)
+        self.distance = nn.Embedding(DISTANCE_BUCKETS, heads)
+        self.blocks = nn.ModuleList(AttentionBlock(dim, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+        for table in (self.start, self.event, self.gap, self.distance):
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, batch: HistoryBatch, vectors: Tensor) -> Tensor:
+        """vectors (b, l, dim) of the items -> states (b, l + 1, dim).
+
+        State k has seen the first k interactions only: state 0 none, state l all of them. Padding
+        comes last, so no state before it can see it.
+        """
+        rated = ~torch.isnan(batch.rating)
+        rating = torch.stack([torch.nan_to_num(batch.rating), rated.float()], dim=-1)
+        tokens = vectors + self.event(batch.event) + self.rating(rating) + self.gap(batch.gap)
+        start = self.start(batch.truncated.long()).unsqueeze(1)
+        states = torch.cat([start, tokens], dim=1)
+        states = functional.dropout(states, self.dropout, self.training)
+        bias = self._bias(states.shape[1], states.device).to(states.dtype)
+        for block in self.blocks:
+            states = block(states, bias)
+        normed: Tensor = self.norm(states)
+        return normed
+
+    def _bias(self, length: int, device: torch.device) -> Tensor:
+        """(heads, length, length): learned by distance, -inf on the future."""
+        position = torch.arange(length, device=device)
+        distance = (position.unsqueeze(1) - position.unsqueeze(0)).clamp(min=0)
+        exact = DISTANCE_BUCKETS // 2
+        far = exact + (torch.log2(distance.clamp(min=exact) / exact) * 4).long()
+        bucket = torch.where(distance < exact, distance, far).clamp(max=DISTANCE_BUCKETS - 1)
+        bias = self.distance(bucket).permute(2, 0, 1)
+        future = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+        masked: Tensor = bias.masked_fill(future, float("-inf"))
+        return masked

@@ -1,0 +1,152 @@
+"""From the lake's frames to the arrays that the models read, and nothing else.
+
+The only bridge between ids as the source spells them and dense rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pwrank.datasets import DatasetRef
+from pwrank.encoder.parts import read_embeddings
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.history import UNKNOWN_ITEM, Histories
+from pwrank.store import Store
+
+CATEGORY_SEPARATORS = re.compile(r"\s*[|>]\s*")
+"""`Comedy|Drama` names two categories; `Home > Kitchen` a path, whose every level is one."""
+
+
+YEAR_SECONDS = 365 * 86_400
+
+
+@dataclass(frozen=True)
+class UserHistories:
+    """Some users and their interactions, in the same order."""
+
+    user_ids: pl.Series
+    """(users,) ids, ascending."""
+    histories: Histories
+    """The same users as rows 0..users-1; item rows point into the catalogue."""
+
+
+def history_paths(store: Store, histories: DatasetRef) -> list[Path]:
+    """The HISTORIES file of each shard, in order."""
+    return [path for path in histories.file_paths(store.lake) if path.name.startswith("part-")]
+
+
+def users_path(history_path: Path) -> Path:
+    """The USERS file beside a HISTORIES file."""
+    return history_path.with_name(history_path.name.replace("part-", "users-"))
+
+
+def read_catalogue(store: Store, catalogue: DatasetRef, embeddings: DatasetRef) -> Catalogue:
+    """The catalogue of a date with its text embeddings; rows in the order of the file."""
+    (path,) = catalogue.file_paths(store.lake)
+    frame = pl.read_parquet(path, columns=["item_id", "category", "available", "content_hash"])
+    offsets, labels, names = split_categories(frame["category"].to_list())
+    return Catalogue(
+        item_ids=frame["item_id"].to_numpy(),
+        text=read_embeddings(store, embeddings, frame["content_hash"].to_list()),
+        category_offsets=offsets,
+        category_labels=labels,
+        category_names=names,
+        available=frame["available"].to_numpy(),
+    )
+
+
+def split_categories(
+    categories: Sequence[str],
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Offsets (n + 1,), labels (k,) and names; a path counts once for each of its levels."""
+    numbers: dict[str, int] = {}
+    offsets, labels = [0], []
+    for category in categories:
+        parts = [part for part in CATEGORY_SEPARATORS.split(category) if part]
+        if ">" in category:
+            parts = [" > ".join(parts[: depth + 1]) for depth in range(len(parts))]
+        labels += [numbers.setdefault(part, len(numbers)) for part in dict.fromkeys(parts)]
+        offsets.append(len(labels))
+    return np.array(offsets, np.int64), np.array(labels, np.int64), tuple(numbers)
+
+
+def read_histories(
+    paths: Sequence[Path], item_ids: np.ndarray, events: Sequence[str]
+) -> UserHistories:
+    """Read HISTORIES files with every user beside them, those without an interaction included.
+
+    item_ids: (n,) rows of the catalogue; an item that is not there becomes UNKNOWN_ITEM.
+    events: names in the order of their codes; an event that is not there becomes code 0.
+    """
+    users = pl.concat([pl.read_parquet(users_path(path)) for path in paths]).sort("user_id")
+    users = users.with_row_index("user")
+    rows = pl.concat([pl.scan_parquet(path) for path in paths])
+    return UserHistories(users["user_id"], _number_rows(rows, users, item_ids, events))
+
+
+def _number_rows(
+    rows: pl.LazyFrame, users: pl.DataFrame, item_ids: np.ndarray, events: Sequence[str]
+) -> Histories:
+    """HISTORIES rows as arrays. users: user (0..b-1), user_id."""
+    id_type = rows.collect_schema()["item_id"]
+    items = pl.DataFrame({"item_id": pl.Series(item_ids, dtype=id_type)}).with_row_index("item")
+    codes = pl.DataFrame(
+        {"event": list(events), "code": list(range(len(events)))},
+        schema={"event": pl.String, "code": pl.Int16},
+    )
+    numbered = (
+        rows.join(users.lazy(), on="user_id", how="left", maintain_order="left")
+        .join(items.lazy(), on="item_id", how="left", maintain_order="left")
+        .join(codes.lazy(), on="event", how="left", maintain_order="left")
+        .select("user", "item", "code", "occurred_at", "rating", "weight")
+        .sort("user", maintain_order=True)
+        .collect()
+    )
+    counts = np.bincount(numbered["user"].to_numpy(), minlength=users.height)
+    return _as_histories(numbered, counts)
+
+
+def read_some_histories(
+    paths: Sequence[Path], user_ids: pl.Series, item_ids: np.ndarray, events: Sequence[str]
+) -> Histories:
+    """Histories of the given users, in the given order; unknown users have an empty one."""
+    users = user_ids.to_frame("user_id").with_row_index("user")
+    wanted = user_ids.drop_nulls().implode()
+    rows = pl.concat([pl.scan_parquet(p).filter(pl.col("user_id").is_in(wanted)) for p in paths])
+    return _number_rows(rows, users, item_ids, events)
+
+
+def _as_histories(rows: pl.DataFrame, counts: np.ndarray) -> Histories:
+    return Histories(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        item=rows["item"].cast(pl.Int64).fill_null(UNKNOWN_ITEM).to_numpy(),
+        timestamp=_times(rows["occurred_at"].dt.epoch("s").to_numpy(), counts),
+        event=rows["code"].fill_null(0).to_numpy(),
+        rating=rows["rating"].fill_null(float("nan")).to_numpy(),
+        weight=rows["weight"].to_numpy(),
+    )
+
+
+def _times(timestamp: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Unix seconds; of a log without times, places in the history spread over one year.
+
+    The newest eighth of every history is then the latest window, by which training is judged.
+    counts: (users,) rows of each user.
+    """
+    if timestamp.any() or not len(timestamp):
+        return timestamp
+    place = np.arange(len(timestamp)) - np.repeat(np.cumsum(counts) - counts, counts)
+    spread: np.ndarray = (place + 1) * YEAR_SECONDS // np.repeat(counts, counts)
+    return spread
+
+
+def read_events(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Names of the events that occur, ascending: their place is their code."""
+    scan = pl.concat([pl.scan_parquet(path).select("event") for path in paths])
+    return tuple(scan.unique().sort("event").collect()["event"].to_list())

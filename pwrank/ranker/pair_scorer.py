@@ -1,0 +1,102 @@
+"""The point-wise ranker: fusion of user and item, plus what the context says about the pair."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pwrank.ranker.fusions import FUSIONS
+from pwrank.ranker.pair_features import PAIR_FEATURES, USER_FEATURES
+
+HEADS = ("engagement", "like", "rating")
+"""Tasks: will the user take it, like it, and how will they rate it."""
+
+LIMIT = 5.0
+"""Standardised features beyond so many deviations say no more."""
+
+
+class _Head(nn.Module):
+    """One task: fusion of the vectors + linear + perceptron on the features."""
+
+    def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        width = len(PAIR_FEATURES)
+        self.fusion = FUSIONS[fusion](dim)
+        self.fusion_scale = nn.Parameter(torch.tensor(0.05))
+        self.linear = nn.Linear(width, 1)
+        self.perceptron = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
+        )
+
+    def forward(
+        self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor, features: Tensor
+    ) -> Tensor:
+        context = (self.linear(features) + self.perceptron(features)).squeeze(-1)
+        fused: Tensor = self.fusion(users, items, past, past_mask)
+        logits: Tensor = context + self.fusion_scale * fused
+        return logits
+
+
+class PairScorer(nn.Module):
+    """Standardised pair features and a head per task; the heads share no weights."""
+
+    def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        width = len(PAIR_FEATURES)
+        self.heads = nn.ModuleDict(
+            {head: _Head(dim, fusion, hidden=hidden, dropout=dropout) for head in HEADS}
+        )
+        self.center = nn.Buffer(torch.zeros(width))
+        self.spread = nn.Buffer(torch.ones(width))
+
+    def standardise_as(self, features: Tensor) -> None:
+        """Take the mean and spread of features (…, f) as zero and one from now on."""
+        rows = features.reshape(-1, features.shape[-1])
+        self.center.copy_(rows.mean(dim=0))
+        self.spread.copy_(rows.std(dim=0).clamp(min=1e-2))
+
+    def forward(  # noqa: PLR0917 - one argument per thing that meets here
+        self,
+        head: str,
+        users: Tensor,
+        items: Tensor,
+        past: Tensor,
+        past_mask: Tensor,
+        features: Tensor,
+    ) -> Tensor:
+        """users (b, d), items (b, c, d), past (b, l, d), features (b, c, f) -> logits (b, c)."""
+        scaled = ((features - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        logits: Tensor = self.heads[head](users, items, past, past_mask, scaled)
+        return logits
+
+
+class Calibrator(nn.Module):
+    """Raw engagement score -> logit of a probability, in the same order for every user.
+
+    A softmax over a user's candidates learns order well and says nothing about how likely anything
+    is. Slope and offset (Platt 1999) depend on the user, never on the item.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = len(USER_FEATURES)
+        self.slope = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.center = nn.Buffer(torch.zeros(width))
+        self.spread = nn.Buffer(torch.ones(width))
+
+    def standardise_as(self, features: Tensor) -> None:
+        """Take the mean and spread of user features (b, g) as zero and one from now on."""
+        self.center.copy_(features.mean(dim=0))
+        self.spread.copy_(features.std(dim=0).clamp(min=1e-2) if len(features) > 1 else self.spread)
+
+    @torch.no_grad()
+    def start_at(self, offset: float) -> None:
+        """Begin with this offset for everybody."""
+        self.get_parameter("offset.2.bias").fill_(offset)
+
+    def forward(self, raw: Tensor, user_features: Tensor) -> Tensor:
+        """raw (b, c), user_features (b, g) -> logits (b, c)."""
+        scaled = ((user_features - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        logits: Tensor = raw * torch.exp(self.slope) + self.offset(scaled)
+        return logits

@@ -1,0 +1,52 @@
+"""A ranker on disk: safetensors for arrays, JSON for facts, no pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from pwrank.ranker.cooccurrence import Cooccurrence
+from pwrank.ranker.model import Ranker, RankerShape
+
+WEIGHTS_FILE = "ranker.safetensors"
+FACTS_FILE = "ranker.json"
+
+
+def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
+    """Write the ranker into a folder; returns the files, weights first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model/{k}": v.detach().cpu().contiguous() for k, v in ranker.state_dict().items()}
+    pairs = ranker.cooccurrence
+    tensors["cooccurrence/offsets"] = torch.from_numpy(pairs.offsets)
+    tensors["cooccurrence/item"] = torch.from_numpy(pairs.item)
+    tensors["cooccurrence/weight"] = torch.from_numpy(pairs.weight)
+    save_file(tensors, folder / WEIGHTS_FILE)
+    facts = {
+        "shape": asdict(ranker.shape),
+        "vocabulary": list(ranker.vocabulary),
+        "categories": list(ranker.categories),
+    }
+    (folder / FACTS_FILE).write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+    return [folder / WEIGHTS_FILE, folder / FACTS_FILE]
+
+
+def load_ranker(folder: Path, device: torch.device | None = None) -> Ranker:
+    """Read what `save_ranker` wrote; in evaluation mode."""
+    facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+    ranker = Ranker(
+        RankerShape(**facts["shape"]), tuple(facts["vocabulary"]), tuple(facts["categories"])
+    )
+    tensors = load_file(folder / WEIGHTS_FILE)
+    model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    ranker.load_state_dict(model)
+    ranker.cooccurrence = Cooccurrence(
+        offsets=tensors["cooccurrence/offsets"].numpy().astype(np.int64),
+        item=tensors["cooccurrence/item"].numpy().astype(np.int64),
+        weight=tensors["cooccurrence/weight"].numpy().astype(np.float32),
+    )
+    return ranker.to(device or torch.device("cpu")).eval()

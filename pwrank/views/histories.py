@@ -1,0 +1,189 @@
+"""The interactions as an as-of date knows them: cleaned, one file a shard of users.
+
+Memory is bounded by two million rows while they are split, and by one shard afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from pwrank.config import Config, section_hash
+from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes
+from pwrank.errors import ContractError, SourceError
+from pwrank.landing.drops import Drop
+from pwrank.store import Store, fingerprint, shard_of, write_dataset
+from pwrank.views import cleaning
+
+VIEW_VERSION = 1
+"""Raise when the same drops would give another view."""
+
+SPILL_ROWS = 2_000_000
+"""Rows held while they are split into shards; 2 million take some 300 MB."""
+
+
+def build_histories(
+    store: Store,
+    drops: Sequence[Drop],
+    listed: Sequence[Drop],
+    config: Config,
+    *,
+    known_items: pl.Series,
+    as_of: date,
+    cut: datetime,
+    catalogue_key: str,
+) -> DatasetRef:
+    """Write HISTORIES and USERS, one file each a shard, for what `drops` hold before `cut`.
+
+    listed: drops of the users table, whose users are owed a list whatever they did.
+    """
+    key = fingerprint(
+        "histories",
+        VIEW_VERSION,
+        [drop.content_key for drop in (*drops, *listed)],
+        cut,
+        section_hash(config.clean),
+        config.score.shards,
+        catalogue_key if config.clean.unknown_items == "drop" else "",
+    )
+    if found := store.reuse("histories", as_of, key):
+        return found
+    ids = store.id_types() or IdTypes()
+    folder = store.folder("histories", as_of, key)
+    shards = config.score.shards
+    rows_seen, spilled = _spill(store, drops, folder, cut, shards=shards)
+    counts: Counter[str] = Counter({"after the cut": rows_seen - sum(spilled)})
+    others = _listed_users(store, listed, shards, ids)
+    item_counts: list[pl.DataFrame] = []
+    for shard in range(shards):
+        rows = _read_spill(folder, shard, ids)
+        users = _users_of(rows, others, shard)
+        rows, removed = cleaning.clean_shard(rows, config.clean, known_items)
+        counts.update(removed)
+        item_counts.append(rows.group_by("item_id").len())
+        _write_shard(store, folder, shard, rows=rows, users=users, ids=ids)
+    if config.clean.min_item_interactions > 1:
+        counts.update(_drop_rare_items(store, folder, item_counts, config, ids=ids))
+    return _commit_histories(
+        store, folder, key, as_of, rows_seen=rows_seen, counts=counts, shards=shards
+    )
+
+
+def _spill(
+    store: Store, drops: Sequence[Drop], folder: Path, cut: datetime, *, shards: int
+) -> tuple[int, list[int]]:
+    """Split the rows before the cut into one folder a shard, some 2 million rows at a time.
+
+    Returns the rows of all drops, and per shard the rows before the cut.
+    """
+    totals, number, held, rows_held = [0] * shards, 0, list[Path](), 0
+    rows_seen = sum(drop.rows_landed for drop in drops)
+
+    def flush() -> None:
+        nonlocal number, held, rows_held
+        if held:
+            rows = cleaning.before_cut(pl.scan_parquet(held), cut).collect(engine="streaming")
+            rows = rows.with_columns(shard_of(rows["user_id"], shards))
+            for (shard,), part in rows.partition_by("shard", as_dict=True).items():
+                path = folder / f"spill-{shard:05d}-{number:05d}.parquet"
+                part.drop("shard").write_parquet(path, compression="uncompressed")
+                totals[int(shard)] += part.height
+            number, held, rows_held = number + 1, [], 0
+
+    for drop in drops:
+        for name in drop.files:
+            held.append(store.lake / name)
+            rows_held += drop.rows_landed // len(drop.files)
+            if rows_held >= SPILL_ROWS:
+                flush()
+    flush()
+    return rows_seen, totals
+
+
+def _read_spill(folder: Path, shard: int, ids: IdTypes) -> pl.DataFrame:
+    parts = sorted(folder.glob(f"spill-{shard:05d}-*.parquet"))
+    if not parts:
+        return INTERACTIONS.schema(ids).to_frame()
+    return pl.read_parquet(parts)
+
+
+def _listed_users(store: Store, listed: Sequence[Drop], shards: int, ids: IdTypes) -> pl.DataFrame:
+    """user_id and shard of everyone in the users table."""
+    paths = [store.lake / name for drop in listed for name in drop.files]
+    if paths:
+        users = pl.scan_parquet(paths).select(pl.col("user_id").unique()).collect()
+    else:
+        users = USERS.schema(ids).to_frame()
+    return users.with_columns(shard_of(users["user_id"], shards))
+
+
+def _users_of(rows: pl.DataFrame, others: pl.DataFrame, shard: int) -> pl.DataFrame:
+    """Everyone of a shard who is owed a list: with a row before the cut, or listed."""
+    named = others.filter(pl.col("shard") == shard).select("user_id")
+    return pl.concat([rows.select("user_id"), named]).unique().sort("user_id")
+
+
+def _write_shard(
+    store: Store,
+    folder: Path,
+    shard: int,
+    *,
+    rows: pl.DataFrame,
+    users: pl.DataFrame,
+    ids: IdTypes,
+) -> None:
+    rows = rows.select(HISTORIES.schema(ids).names())
+    write_dataset(store, HISTORIES, rows, folder / f"part-{shard:05d}.parquet", ids)
+    write_dataset(store, USERS, users, folder / f"users-{shard:05d}.parquet", ids)
+    for spill in folder.glob(f"spill-{shard:05d}-*.parquet"):
+        spill.unlink()
+
+
+def _drop_rare_items(
+    store: Store, folder: Path, item_counts: list[pl.DataFrame], config: Config, *, ids: IdTypes
+) -> Counter[str]:
+    totals = pl.concat(item_counts).group_by("item_id").agg(pl.col("len").sum())
+    counts: Counter[str] = Counter()
+    for path in sorted(folder.glob("part-*.parquet")):
+        rows, removed = cleaning.drop_rare_items(
+            pl.read_parquet(path), totals, config.clean.min_item_interactions
+        )
+        counts.update(removed)
+        write_dataset(store, HISTORIES, rows, path, ids)
+    return counts
+
+
+def _commit_histories(
+    store: Store,
+    folder: Path,
+    key: str,
+    as_of: date,
+    *,
+    rows_seen: int,
+    counts: Counter[str],
+    shards: int,
+) -> DatasetRef:
+    names = [f"part-{shard:05d}.parquet" for shard in range(shards)]
+    scan = pl.scan_parquet([folder / name for name in names])
+    rows, latest = scan.select(pl.len(), pl.col("occurred_at").max()).collect().row(0)
+    users = pl.scan_parquet([folder / n.replace("part", "users") for n in names])
+    if rows_seen != rows + counts.total():
+        raise ContractError(f"histories lost rows: {rows_seen} in, {rows} kept, {dict(counts)}")
+    if rows == 0:
+        raise SourceError(
+            f"no interactions before {as_of}: of {rows_seen:,} rows, "
+            + ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+            + "; choose a later --as-of or check [clean]"
+        )
+    figures = {
+        "rows_in": rows_seen,
+        "set_aside": {reason: count for reason, count in sorted(counts.items()) if count},
+        "users": users.select(pl.len()).collect().item(),
+        "latest_occurred_at": latest.isoformat(),
+    }
+    files = [*names, *(name.replace("part", "users") for name in names)]
+    return store.commit("histories", as_of, key, files=files, rows=rows, figures=figures)
