@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_before(path: Path) -> "Config":
     """Load the configuration and find the source files, before anything slow is started."""
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.sources import list_files
     from pwrank.store import Store
 

@@ -17,7 +17,8 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.run_page import shown_in_ui
-from pwrank.config import RuntimeConfig, load_config
+from pwrank.config import RuntimeConfig
+from pwrank.config_file import load_config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import ConfigError, PwrankError
 from pwrank.ingest import Ingested

@@ -2,19 +2,14 @@
 
 A configuration is a TOML file. Three lines are enough: `lake` and, under `[source]`, the
 interactions and the items. Unknown keys are refused with the nearest valid name, and all errors
-are told at once. Every value can also be set by environment (`PWRANK__TRAIN__MAX_EPOCHS=5`):
+are told at once. Every value can also be set by environment (`PWRANK__TRAIN__EPOCHS=5`):
 the caller passes the environment in, since nothing in this package reads it.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -22,13 +17,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
-
-from pwrank.errors import ConfigError
-
-ENVIRONMENT_PREFIX = "PWRANK__"
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -348,103 +338,3 @@ class Config(Section):
     gates: GatesConfig = GatesConfig()
     publish: PublishConfig = PublishConfig()
     runtime: RuntimeConfig = RuntimeConfig()
-
-
-def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
-    """Read a TOML configuration; relative paths start at its folder.
-
-    Raises ConfigError with every mistake in the file, one a line.
-    """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `pwrank init` writes one") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: a folder, not a configuration file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    overrides = {
-        name: value
-        for name, value in (environment or {}).items()
-        if name.startswith(ENVIRONMENT_PREFIX)
-    }
-    for name, value in overrides.items():
-        _override(raw, name, value)
-    return resolve_config(raw, folder=path.parent, place=str(path))
-
-
-def resolve_config(raw: Mapping[str, Any], *, folder: Path, place: str) -> Config:
-    """Validate a raw mapping; `place` names it in errors."""
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        lines = [_explain(dict(details)) for details in error.errors()]
-        raise ConfigError("\n".join(f"{place}: {line}" for line in lines)) from None
-    source = config.source
-    needed = ("folder",) if source.kind == "movielens" else ("interactions", "items")
-    missing = [name for name in needed if getattr(source, name) is None]
-    if missing:
-        keys = " and ".join(f"`{name}`" for name in missing)
-        raise ConfigError(f"{place}: [source] kind = {source.kind!r} needs {keys}")
-    paths = {
-        name: folder.absolute() / value
-        for name in ("interactions", "items", "users", "folder")
-        if (value := getattr(source, name)) is not None
-    }
-    model = folder.absolute() / config.encoder.model
-    encoder = {"model": str(model)} if model.is_dir() else {}
-    return config.model_copy(
-        update={
-            "lake": folder.absolute() / config.lake,
-            "source": source.model_copy(update=paths),
-            "encoder": config.encoder.model_copy(update=encoder),
-        }
-    )
-
-
-def section_hash(*sections: BaseModel | Mapping[str, Any] | str) -> str:
-    """Stable hash of configuration sections; the same values give the same hash on any machine."""
-    parts = [
-        section.model_dump(mode="json") if isinstance(section, BaseModel) else section
-        for section in sections
-    ]
-    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _override(raw: dict[str, Any], name: str, value: str) -> None:
-    """Set `PWRANK__A__B=value` in the raw mapping; the value is read as TOML where it parses."""
-    *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-    target = raw
-    for section in sections:
-        target = target.setdefault(section, {})
-        if not isinstance(target, dict):
-            raise ConfigError(f"environment {name}: {section!r} is not a section")
-    try:
-        target[key] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        target[key] = value
-
-
-def _explain(details: dict[str, Any]) -> str:
-    """One line of pydantic's error, in our words."""
-    location = [str(part) for part in details["loc"]]
-    dotted = ".".join(location)
-    if details["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _valid_keys(location[:-1]), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown key {dotted!r}{hint}"
-    if details["type"] == "missing":
-        return f"missing key {dotted!r}"
-    return f"{dotted} = {details['input']!r}: {details['msg'].removeprefix('Value error, ')}"
-
-
-def _valid_keys(sections: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
-    for name in sections:
-        if name.isdigit():
-            continue
-        annotation = model.model_fields[name].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
-from pwrank.config import section_hash
+from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
 from pwrank.lists.item_index import with_unknown_item, write_item_index
 from pwrank.lists.retrieval import build_index

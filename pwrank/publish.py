@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from pwrank.config import section_hash
+from pwrank.config_file import section_hash
 from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import ContractError, GateRefusedError
 from pwrank.lists.gates import ShardCheck, Verdict, check_shard, verdicts

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pwrank.config import Config, section_hash
+from pwrank.config import Config
+from pwrank.config_file import section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
 from pwrank.lists.candidates import Candidates, find_candidates

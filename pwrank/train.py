@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from pwrank.config import Config, section_hash
+from pwrank.config import Config
+from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import write_model_card

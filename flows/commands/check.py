@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Check the configuration and a sample of the newest file of each table."""
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.landing.source_check import check_source
     from pwrank.store import Store
 

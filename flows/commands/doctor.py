@@ -60,7 +60,7 @@ def _prefect() -> Finding:
 
 
 def _configured(path: Path) -> list[Finding]:
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.encoder.files import find_encoder_files
     from pwrank.errors import PwrankError
     from pwrank.store import Store

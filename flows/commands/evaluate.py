@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Judge the published lists."""
     from flows.console import published_night
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.evaluation.judging import judge
     from pwrank.report.night import rewrite_night_report
     from pwrank.store import Store

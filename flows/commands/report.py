@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Name the file."""
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.errors import LakeError
     from pwrank.publication import read_current
     from pwrank.report.night import report_path

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Move the pointer."""
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.errors import LakeError
     from pwrank.publication import published_dates
     from pwrank.publish import rollback

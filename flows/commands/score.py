@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Score the pairs and write them, in their order."""
     from flows.console import published_night
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.datasets import IdTypes
     from pwrank.lists.pairs import add_scores
     from pwrank.store import Store

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> Answer:
     from datetime import date
 
     from flows.console import published_night
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.publication import read_rankings
     from pwrank.report.users import as_user_ids, sample_users, show_users
     from pwrank.store import Store

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """List the publications of the lake."""
-    from pwrank.config import load_config
+    from pwrank.config_file import load_config
     from pwrank.publication import published_dates, read_current, read_publication
     from pwrank.store import Store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pwrank.config import load_config
+from pwrank.config_file import load_config
 from pwrank.landing.parsing import parse_interactions
 from pwrank.sources import id_types, list_files, read_batches
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pwrank.config import CleanConfig, Config, section_hash
+from pwrank.config import CleanConfig, Config
+from pwrank.config_file import section_hash
 from pwrank.datasets import REJECTS, IdTypes
 from pwrank.errors import ContractError, SourceError
 from pwrank.landing.drops import Drop, Pending, write_drop

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import polars as pl
 
@@ -168,28 +168,6 @@ def reject_rows(broken: pl.DataFrame, *, file: SourceFile, ingested_at: datetime
         "raw",
         pl.lit(ingested_at, UTC_MICROSECONDS).alias("ingested_at"),
     ).match_to_schema(REJECTS.schema(IdTypes()))
-
-
-def collapse_items(
-    items: pl.DataFrame, rule: Literal["refuse", "last", "most_frequent"]
-) -> tuple[pl.DataFrame, int]:
-    """Merge rows of one file that say the same of the same item. Returns the count merged.
-
-    Rows are the same if they differ in `updated_at` and `source_line` only. The first of them
-    stays; under `last` the last, so that the file's last word keeps its place. Under
-    `most_frequent` the commonest version of each item stays alone (of equals the later), since
-    the counts are lost with the merge: give it the whole file.
-    """
-    same = [name for name in items.columns if name not in ("updated_at", LINE_COLUMN)]
-    if rule == "most_frequent":
-        counted = items.with_columns(pl.len().over(same).alias("versions"))
-        ordered = counted.sort("item_id", "versions", LINE_COLUMN, maintain_order=True)
-        kept = ordered.unique("item_id", keep="last", maintain_order=True).drop("versions")
-        kept = kept.sort(LINE_COLUMN)
-    else:
-        keep: Literal["first", "last"] = "last" if rule == "last" else "first"
-        kept = items.unique(same, keep=keep, maintain_order=True)
-    return kept, items.height - kept.height
 
 
 def _parse_times(

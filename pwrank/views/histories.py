@@ -12,7 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pwrank.config import Config, section_hash
+from pwrank.config import Config
+from pwrank.config_file import section_hash
 from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes
 from pwrank.errors import ContractError, SourceError
 from pwrank.landing.drops import Drop

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from flows import cli
-from pwrank.config import load_config
+from pwrank.config_file import load_config
 from pwrank.errors import DateHeldError, GateRefusedError
 from pwrank.report.night import write_night_report
 from tests.library.tiny_world import AS_OF, World, stage_night

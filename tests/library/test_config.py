@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pwrank.config import Config, load_config, section_hash
+from pwrank.config import Config
+from pwrank.config_file import load_config, section_hash
 from pwrank.errors import ConfigError
 
 MINIMAL = 'lake = "lake"\n[source]\ninteractions = "interactions.csv"\nitems = "/data/items.csv"\n'

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pwrank.config import Config, SourceConfig
 from pwrank.datasets import INTERACTIONS, ITEMS, REJECTS, IdType, IdTypes
 from pwrank.errors import ConfigError, SourceError
-from pwrank.landing.parsing import collapse_items, parse_interactions, parse_items, reject_rows
+from pwrank.landing.parsing import parse_interactions, parse_items, reject_rows
 from pwrank.landing.timestamps import parse_timestamps
 from pwrank.sources import SourceFile, id_types, list_files, read_batches
 
@@ -401,21 +401,6 @@ def test_the_item_id_of_the_catalogue_may_have_another_name() -> None:
     assert items(config=config, code=["1"], title=["a"])[0].height == 1
     with pytest.raises(SourceError, match=r"no column 'code'.*source\.columns\.items_item_id"):
         items(config=config, sku=["1"], title=["a"])
-
-
-def test_item_rows_that_say_the_same_are_merged_by_rule() -> None:
-    typed, _ = items(
-        item_id=["1", "1", "1", "2", "2", "2"],
-        title=["a", "b", "a", "c", "d", "d"],
-        updated_at=["1", "2", "3", "4", "5", "6"],
-    )
-    refuse, merged = collapse_items(typed, "refuse")
-    assert (refuse["source_line"].to_list(), merged) == ([2, 3, 5, 6], 2)
-    last, merged = collapse_items(typed, "last")
-    assert (last["source_line"].to_list(), merged) == ([3, 4, 5, 7], 2)
-    commonest, merged = collapse_items(typed, "most_frequent")
-    assert (commonest["title"].to_list(), merged) == (["a", "d"], 4)
-    assert collapse_items(typed.clear(), "refuse")[1] == 0
 
 
 # --- properties ----------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.config import Config, load_config
+from pwrank.config import Config
+from pwrank.config_file import load_config
 from pwrank.datasets import DatasetRef
 from pwrank.embed import embed
 from pwrank.evaluate import evaluate

@@ -18,7 +18,7 @@ from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.events.schemas.automations import AutomationCore
 
 from flows.environment import DEFAULTS
-from pwrank.config import load_config
+from pwrank.config_file import load_config
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
