@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -57,10 +57,20 @@ def started_run(config: Path, as_of: date | None, known_at: str | None) -> Itera
     resolved = load_config(config, os.environ)
     now = datetime.now(UTC)
     day = as_of or scheduled_day(resolved.time_zone)
+    refuse_future(day, now)
     run = open_run(resolved, day, now=now, known_at=parse_known_at(known_at, now))
     holder = {"host": socket.gethostname(), "process": os.getpid(), "since": f"{now:%F %T} UTC"}
     with date_lease(run.store, run.as_of, holder), shown_in_ui(run):
         yield run
+
+
+def refuse_future(as_of: date, now: datetime) -> None:
+    """Raise ConfigError for a date that lies ahead: published, it would stay current until then.
+
+    Tomorrow is allowed: in some zone it has begun.
+    """
+    if as_of > now.date() + timedelta(days=1):
+        raise ConfigError(f"--as-of {as_of} lies in the future (today is {now.date()} UTC)")
 
 
 def parse_known_at(known_at: str | None, now: datetime) -> datetime | None:

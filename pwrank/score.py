@@ -41,7 +41,7 @@ from pwrank.ranker.weights import load_ranker
 from pwrank.run import Run
 from pwrank.store import Progress, fingerprint, write_dataset
 
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 """Raise when the same inputs would give other lists."""
 
 
@@ -147,7 +147,9 @@ def score_batch(scorer: _Scorer, histories: Histories, config: Config) -> Scored
     """Retrieve, score, re-rank and explain for some users."""
     items, ranker = scorer.items, scorer.ranker
     users = ranker.user_table(histories, items.table)
-    found = find_candidates(users.retrieval.float().numpy(), histories, items, config.score)
+    found = find_candidates(
+        users.retrieval.float().numpy(), histories, items, config.score, config.rerank
+    )
     rows = torch.from_numpy(np.maximum(found.rows, 0))
     scores = ranker.score(users, items.table, rows).probability.float().numpy()
     order = by_score(scores, found.rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 
-from pwrank.config import ScoreConfig
+from pwrank.config import RerankConfig, ScoreConfig
 from pwrank.lists.item_index import ItemIndex
 from pwrank.lists.retrieval import search
 from pwrank.ranker.history import FloatArray, Histories, IntArray
@@ -21,27 +23,29 @@ class Candidates:
 
     rows: IntArray
     """(b, c) rows of the catalogue, -1 where a user has fewer."""
-    retrieval_score: FloatArray
-    """(b, c) inner products; -inf where there is no candidate."""
     filled: np.ndarray
     """(b, c) bool: not retrieved, but added because the list would have been short."""
 
 
 def find_candidates(
-    queries: FloatArray, histories: Histories, items: ItemIndex, config: ScoreConfig
+    queries: FloatArray,
+    histories: Histories,
+    items: ItemIndex,
+    config: ScoreConfig,
+    rules: RerankConfig,
 ) -> Candidates:
     """The nearest items of each user (b, d), without those of the history if so configured.
 
     As many more are fetched as the user has seen, so that what is left is never short; users
-    are searched for in groups of similar need.
+    are searched for in groups of similar need. With the exploration dial up, the nearest of the
+    rarely touched items are added, which else are seldom among the nearest of all.
     """
     width = min(max(config.candidates, config.k), items.index.ntotal)
     rows = np.full((len(queries), width), -1, np.int64)
-    scores = np.full((len(queries), width), -np.inf, np.float32)
     seen = _seen_keys(histories, items.catalogue.num_items) if config.exclude_seen else None
     margins = histories.lengths if config.exclude_seen else np.zeros(len(queries), np.int64)
     for group, margin in _groups(margins):
-        found_scores, found = search(items.index, queries[group], width + margin)
+        _, found = search(items.index, queries[group], width + margin)
         keep = found >= 0
         if seen is not None:
             keys = group[:, None] * items.catalogue.num_items + found
@@ -50,11 +54,42 @@ def find_candidates(
         kept = np.take_along_axis(keep, order, 1)
         picked = np.where(kept, np.take_along_axis(found, order, 1), -1)
         rows[group[:, None], np.arange(picked.shape[1])] = picked
-        scores[group[:, None], np.arange(picked.shape[1])] = np.where(
-            kept, np.take_along_axis(found_scores, order, 1), -np.inf
-        )
+    if rules.explore:
+        slots = math.ceil(rules.explore * config.k)
+        rare = items.rarely_touched(rules.explore_below)
+        rows = _add_nearest(rows, queries, rare, items, seen=seen, slots=slots)
     filled = _fill(rows, histories, items, config)
-    return Candidates(rows, scores, filled)
+    return Candidates(rows, filled)
+
+
+def _add_nearest(
+    rows: IntArray,
+    queries: FloatArray,
+    pool: IntArray,
+    items: ItemIndex,
+    *,
+    seen: IntArray | None,
+    slots: int,
+) -> IntArray:
+    """Add the nearest of a pool of catalogue rows (p,) that are neither seen nor there already.
+
+    Looks at as many of the pool as there are slots and candidates: rows (b, c) -> (b, c + slots).
+    """
+    if len(pool) == 0:
+        return rows
+    vectors = np.ascontiguousarray(items.table.retrieval.numpy()[pool])
+    depth = min(len(pool), slots + rows.shape[1])
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    _, nearest = faiss.knn(queries, vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+    found = pool[nearest]
+    keys = np.arange(len(rows))[:, None] * items.catalogue.num_items
+    keep = ~np.isin(keys + found, (keys + rows)[rows >= 0])
+    if seen is not None:
+        keep &= ~np.isin(keys + found, seen)
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :slots]
+    kept = np.take_along_axis(keep, order, 1)
+    added = np.where(kept, np.take_along_axis(found, order, 1), -1)
+    return np.concatenate([rows, added], axis=1)
 
 
 def _groups(margins: IntArray) -> list[tuple[IntArray, int]]:

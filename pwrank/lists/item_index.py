@@ -42,6 +42,11 @@ class ItemIndex:
     by_popularity: IntArray
     """(a,) rows of the available items, by falling popularity prior."""
 
+    def rarely_touched(self, most: int) -> IntArray:
+        """Rows of the available items with at most so many interactions, ascending."""
+        rows = np.sort(self.by_popularity)
+        return rows[self.interactions[rows] <= most]
+
 
 def with_unknown_item(catalogue: Catalogue) -> Catalogue:
     """One more row, the last, that stands for any item that the catalogue lacks: no text, no id."""

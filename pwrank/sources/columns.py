@@ -30,8 +30,8 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     """Our column name -> the source's, for those that are there.
 
     Raises SourceError, with the nearest match, if a required or an explicitly named one is not.
-    Interactions may lack `timestamp` where no column looks like one, or where the configuration
-    sets it to "": such a source has no times.
+    A name may differ in upper and lower case. Interactions may lack `timestamp` where no column
+    is left that could be one, or where the configuration sets it to "": such a source has no times.
     """
     present = [name for name in columns if name != LINE_COLUMN]
     ours = ColumnsConfig() if source.kind == "movielens" else source.columns
@@ -45,8 +45,8 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
         roles = {"item_id": _required(key, ours.items_item_id or ours.item_id, present, file)}
     for name in _OPTIONAL[file.table]:
         wanted = getattr(ours, name)
-        if wanted in present:
-            roles[name] = wanted
+        if found := _same_name(wanted, present):
+            roles[name] = found
         elif name in ours.model_fields_set:
             _required(name, wanted, present, file)
     if file.table == "items" and not {"title", "text"} & set(roles):
@@ -62,9 +62,17 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
 _SHOWN = 20
 
 
-def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -> str:
+def _same_name(wanted: str, present: Sequence[str]) -> str | None:
+    """The column of that name, or the only one that differs in upper and lower case."""
     if wanted in present:
         return wanted
+    alike = [name for name in present if name.lower() == wanted.lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -> str:
+    if found := _same_name(wanted, present):
+        return found
     hint = did_you_mean(wanted, present) or ";"
     raise SourceError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; "
@@ -74,16 +82,17 @@ def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -
 
 def _timestamp(ours: ColumnsConfig, present: Sequence[str], file: SourceFile) -> dict[str, str]:
     wanted = ours.timestamp
-    if wanted in present:
-        return {"timestamp": wanted}
     if not wanted:
         return {}
+    if found := _same_name(wanted, present):
+        return {"timestamp": found}
     taken = {
         getattr(ours, name) for name in (*ID_COLUMNS["interactions"], *_OPTIONAL["interactions"])
     }
-    candidates = [name for name in present if name not in taken]
+    taken = {name.lower() for name in taken}
+    candidates = [name for name in present if name.lower() not in taken]
     like = [name for name in candidates if _LOOKS_LIKE_TIME.search(name)]
-    if "timestamp" not in ours.model_fields_set and not like:
+    if "timestamp" not in ours.model_fields_set and not candidates:
         return {}
     hint = f"; did you mean {like[0]!r}?" if like else did_you_mean(wanted, candidates) or ";"
     raise SourceError(

@@ -7,11 +7,12 @@ shard holds whole users.
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date, datetime
+from datetime import datetime
 
 import polars as pl
 
 from pwrank.config import CleanConfig
+from pwrank.landing.parsing import NO_TIME
 
 DUPLICATE = "exact duplicate"
 REPEATED = "repeated within the day"
@@ -42,7 +43,7 @@ def clean_shard(
         rows = kept
 
     if config.drop_exact_duplicates:
-        keep(rows.unique(SAME_ROW, keep="first", maintain_order=True), DUPLICATE)
+        keep(rows.filter(~_is_repeat()), DUPLICATE)
     keep(rows.filter(~_is_robot(config)), ROBOT)
     keep(rows.filter(_is_positive(config)), NOT_POSITIVE)
     if config.unknown_items == "drop":
@@ -71,6 +72,11 @@ def before_cut(rows: pl.LazyFrame, cut: datetime) -> pl.LazyFrame:
     return rows.filter(pl.col("occurred_at") < cut)
 
 
+def _is_repeat() -> pl.Expr:
+    """Whether the same row stands before; in a log without times a repeat is no duplicate."""
+    return (pl.int_range(pl.len()).over(SAME_ROW) > 0) & (pl.col("occurred_at") > NO_TIME)
+
+
 def _is_positive(config: CleanConfig) -> pl.Expr:
     positive = pl.lit(value=True)
     if config.positive_events:
@@ -86,7 +92,7 @@ def _is_robot(config: CleanConfig) -> pl.Expr:
     day = pl.col("occurred_at").dt.date()
     on_day = pl.len().over("user_id", day)
     # A log without times has all its rows at the epoch: that day says nothing.
-    timed = pl.when(day > date(1970, 1, 1)).then(on_day).otherwise(0)
+    timed = pl.when(pl.col("occurred_at") > NO_TIME).then(on_day).otherwise(0)
     return timed.max().over("user_id") > config.max_user_interactions_per_day
 
 

@@ -20,7 +20,7 @@ from pwrank.landing.drops import Drop
 from pwrank.store import Store, fingerprint, shard_of, write_dataset
 from pwrank.views import cleaning
 
-VIEW_VERSION = 1
+VIEW_VERSION = 2
 """Raise when the same drops would give another view."""
 
 SPILL_ROWS = 2_000_000

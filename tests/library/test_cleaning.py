@@ -132,3 +132,12 @@ def test_nothing_at_or_after_the_cut_exists():
 def test_an_empty_shard_is_fine_under_every_rule():
     rules = {"repeated": "count", "positive_events": ["x"], "positive_rating": 3}
     assert clean([], unknown_items="drop", min_user_interactions=2, **rules)[1] == {}
+
+
+def test_in_a_log_without_times_a_repeat_is_no_duplicate():
+    rows = log([("u", "a", 0), ("u", "a", 0)])
+    timeless = rows.with_columns(
+        pl.lit(cleaning.NO_TIME).cast(rows["occurred_at"].dtype).alias("occurred_at")
+    )
+    assert cleaning.clean_shard(rows, CleanConfig(), KNOWN)[0].height == 1
+    assert cleaning.clean_shard(timeless, CleanConfig(), KNOWN)[0].height == 2

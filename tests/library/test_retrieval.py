@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import faiss
 import numpy as np
 import pytest
+import torch
 
-from pwrank.config import IndexConfig, ScoreConfig
+from pwrank.config import IndexConfig, RerankConfig, ScoreConfig
 from pwrank.lists.candidates import find_candidates
 from pwrank.lists.retrieval import build_index, overlap, read_index, search, write_index
 from pwrank.ranker.history import group_by_user
@@ -86,6 +87,9 @@ def test_an_index_comes_back_from_disk_the_same(tmp_path):
     assert (again[1] == search(index, queries, 10)[1]).all()
 
 
+OFF = RerankConfig()
+
+
 def world(item_vectors, seen, *, probes=None):
     """Items and users (lists of seen rows, -1 = unknown item), as scoring has them."""
     index, _ = index_of(item_vectors, kind="ivf" if probes else "auto")
@@ -98,6 +102,8 @@ def world(item_vectors, seen, *, probes=None):
         index=index,
         catalogue=SimpleNamespace(num_items=len(item_vectors)),
         by_popularity=np.arange(len(item_vectors), dtype=np.int64),
+        table=SimpleNamespace(retrieval=torch.from_numpy(item_vectors)),
+        rarely_touched=lambda most: np.arange(most, dtype=np.int64),
     )
     return histories, items
 
@@ -105,7 +111,9 @@ def world(item_vectors, seen, *, probes=None):
 def test_seen_items_never_come_back_and_nobody_is_short_of_others():
     seen = [[], [0, 1, 2], list(range(70)), [-1, 5, 5, 5], list(range(95))]
     histories, items = world(vectors(100), seen)
-    found = find_candidates(vectors(5, seed=1), histories, items, ScoreConfig(k=5, candidates=10))
+    found = find_candidates(
+        vectors(5, seed=1), histories, items, ScoreConfig(k=5, candidates=10), OFF
+    )
     for user, history in enumerate(seen):
         mine = found.rows[user][found.rows[user] >= 0]
         assert not set(mine) & set(history)
@@ -115,25 +123,40 @@ def test_seen_items_never_come_back_and_nobody_is_short_of_others():
 
 def test_a_user_who_has_seen_everything_gets_nothing():
     histories, items = world(vectors(6), [list(range(6))])
-    found = find_candidates(vectors(1, seed=1), histories, items, ScoreConfig(k=5, candidates=5))
+    found = find_candidates(
+        vectors(1, seed=1), histories, items, ScoreConfig(k=5, candidates=5), OFF
+    )
     assert (found.rows == -1).all()
-    assert np.isneginf(found.retrieval_score).all()
 
 
 def test_seen_items_may_come_back_where_that_is_configured():
     histories, items = world(vectors(6), [list(range(6))])
     settings = ScoreConfig(k=6, candidates=6, exclude_seen=False)
-    found = find_candidates(vectors(1, seed=1), histories, items, settings)
+    found = find_candidates(vectors(1, seed=1), histories, items, settings, OFF)
     assert sorted(found.rows[0]) == list(range(6))
 
 
 def test_what_a_narrow_index_misses_is_filled_with_popular_items_and_marked():
     histories, items = world(vectors(2000), [[0, 1], []], probes=1)
     settings = ScoreConfig(k=400, candidates=400)
-    found = find_candidates(vectors(2, seed=1), histories, items, settings)
+    found = find_candidates(vectors(2, seed=1), histories, items, settings, OFF)
     assert found.filled.any()
     for user, seen in enumerate(({0, 1}, set())):
         assert len(set(found.rows[user])) == 400
         assert not set(found.rows[user]) & (seen | {-1})
         filled = found.rows[user][found.filled[user]]
         assert (np.diff(filled) > 0).all()
+
+
+def test_the_exploration_dial_adds_rarely_touched_items_that_are_neither_seen_nor_there():
+    seen = [[0, 1, 2], []]
+    histories, items = world(vectors(2000), seen)
+    rules = RerankConfig(explore=0.4, explore_below=9)
+    found = find_candidates(
+        vectors(2, seed=1), histories, items, ScoreConfig(k=10, candidates=20), rules
+    )
+    for user, history in enumerate(seen):
+        mine = found.rows[user][found.rows[user] >= 0].tolist()
+        assert len(set(mine)) == len(mine)
+        assert not set(mine) & set(history)
+        assert len(set(mine) & set(range(9))) >= 4

@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 from pwrank.config import SourceConfig
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import ConfigError, InputError, SourceError
-from pwrank.sources import RawBatch, SourceFile, Table, id_types, list_files, read_batches
+from pwrank.sources import (
+    RawBatch,
+    SourceFile,
+    Table,
+    column_roles,
+    id_types,
+    list_files,
+    read_batches,
+)
 from pwrank.sources import delimited as delimited_module
 
 fuzz = settings(
@@ -535,3 +543,22 @@ def test_a_day_of_online_retail_is_read_as_the_csv_module_reads_it(real_data: Pa
         expected = list(csv.reader(text))[1:]
     assert [list(values) for values in batch.rows.drop("source_line").rows()] == expected
     assert batch.rejects.height == 0
+
+
+def test_a_column_may_differ_in_upper_and_lower_case_unless_it_was_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "User_ID,item_id,TIMESTAMP,Rating\n1,2,3,4\n")
+    file = SourceFile("interactions", path, path.name)
+    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
+    roles = column_roles(header, file, tables(tmp_path, "a.csv", "items.jsonl"))
+    assert roles == {
+        "user_id": "User_ID",
+        "item_id": "item_id",
+        "timestamp": "TIMESTAMP",
+        "rating": "Rating",
+    }
+
+
+def test_a_column_that_could_be_the_time_is_never_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "user_id,item_id,purchased\n1,2,2026-01-01\n")
+    with pytest.raises(SourceError, match=r'set source\.columns\.timestamp, to "" if there are no'):
+        read(path)

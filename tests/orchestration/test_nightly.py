@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -15,8 +15,8 @@ from prefect.client.schemas.filters import (
 )
 
 from flows.nightly import nightly
-from flows.runs import scheduled_day
-from pwrank.errors import GateRefusedError
+from flows.runs import refuse_future, scheduled_day
+from pwrank.errors import ConfigError, GateRefusedError
 from pwrank.publication import published_dates, read_rankings
 from pwrank.stage_log import STAGE_ORDER, read_stage_records
 from tests.library.tiny_world import AS_OF, some_items
@@ -103,3 +103,10 @@ def test_a_refused_night_is_shown_with_its_gates_and_leaves_the_last_one_current
     assert f"{tomorrow}: refused" in artifacts["night"]
     assert "| personal lists | **refused** |" in artifacts["night"]
     assert "publish" not in artifacts["stages"]
+
+
+def test_a_date_that_lies_ahead_is_refused_and_tomorrow_is_not():
+    now = datetime(2026, 11, 25, 10, tzinfo=UTC)
+    refuse_future(date(2026, 11, 26), now)
+    with pytest.raises(ConfigError, match="2027-11-24 lies in the future"):
+        refuse_future(date(2027, 11, 24), now)
