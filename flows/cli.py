@@ -5,6 +5,7 @@ holds this date. Heavy libraries are imported by the commands that need them, wh
 """
 
 import argparse
+import errno
 import importlib
 import json
 import os
@@ -30,6 +31,8 @@ COMMANDS = {
     "report": "where the page of a date is",
     "doctor": "is this machine fit to run it",
 }
+
+DISK_FULL = os.strerror(errno.ENOSPC)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -93,14 +96,40 @@ def _guarded(command: Any, options: argparse.Namespace) -> int:
     except Exception as error:
         if options.debug:
             raise
-        first = str(error).splitlines()[0] if str(error) else "no message"
+        return _fail(error)
+    return int(answer.exit_code)
+
+
+def _fail(error: Exception) -> int:
+    """Tell of an error that no command foresaw; a full disk is none of pwrank's defects."""
+    first = str(error).splitlines()[0] if str(error) else "no message"
+    if _is_disk_full(error):
         print(
-            f"pwrank: unexpected {type(error).__name__}: {first}\n"
-            "run again with --debug to see where, and report it",
+            f"pwrank: disk full: {first}; free space on the lake's file system and run the same "
+            "command again; nothing was published half",
             file=sys.stderr,
         )
+        _drop_unwritable_output()
         return 1
-    return int(answer.exit_code)
+    print(
+        f"pwrank: unexpected {type(error).__name__}: {first}\n"
+        "run again with --debug to see where, and report it",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Libraries such as safetensors pass the system's words on, but not its number."""
+    return getattr(error, "errno", None) == errno.ENOSPC or DISK_FULL in str(error)
+
+
+def _drop_unwritable_output() -> None:
+    """What standard output cannot take must not fail once more when Python exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(answer: Any, *, as_json: bool) -> None:

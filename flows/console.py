@@ -47,10 +47,10 @@ def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]
     from pwrank.store import Store
 
     records = read_stage_records(Store(config.lake), as_of)
-    lines = [f"{'stage':<9} {'did':<9} {'rows':>12} {'seconds':>9} {'peak MB':>8}"]
+    lines = [f"{'stage':<9} {'did':<9} {'rows':>12} {'seconds':>9} {'process peak MB':>16}"]
     lines += [
         f"{r.stage:<9} {'reused' if r.reused else 'computed':<9} {r.rows:>12,} "
-        f"{r.seconds:>9.1f} {r.peak_bytes // 1_000_000:>8,}"
+        f"{r.seconds:>9.1f} {r.peak_bytes // 1_000_000:>16,}"
         for r in records
     ]
     data = [dict(record.__dict__) for record in records]

@@ -17,6 +17,9 @@ from pwrank.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "PWRANK__"
 
+Location = tuple[int | str, ...]
+"""Sections and key, as pydantic tells where an error is."""
+
 
 def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
     """Read a TOML configuration; relative paths start at its folder.
@@ -36,18 +39,28 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
         for name, value in (environment or {}).items()
         if name.startswith(ENVIRONMENT_PREFIX)
     }
+    set_by: dict[Location, str] = {}
     for name, value in overrides.items():
-        _override(raw, name, value)
-    return resolve_config(raw, folder=path.parent, place=str(path))
+        set_by |= dict.fromkeys(_override(raw, name, value), f"environment {name}")
+    return resolve_config(raw, folder=path.parent, place=str(path), set_by=set_by)
 
 
-def resolve_config(raw: Mapping[str, Any], *, folder: Path, place: str) -> Config:
-    """Validate a raw mapping; `place` names it in errors."""
+def resolve_config(
+    raw: Mapping[str, Any],
+    *,
+    folder: Path,
+    place: str,
+    set_by: Mapping[Location, str] | None = None,
+) -> Config:
+    """Validate a raw mapping; `place` names it in errors, except for what `set_by` says."""
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(dict(details)) for details in error.errors()]
-        raise ConfigError("\n".join(f"{place}: {line}" for line in lines)) from None
+        lines = [
+            f"{_place(details['loc'], set_by or {}, place)}: {_explain(dict(details))}"
+            for details in error.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from None
     source = config.source
     needed = ("folder",) if source.kind == "movielens" else ("interactions", "items")
     missing = [name for name in needed if getattr(source, name) is None]
@@ -80,11 +93,16 @@ def section_hash(*sections: BaseModel | Mapping[str, Any] | str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _override(raw: dict[str, Any], name: str, value: str) -> None:
-    """Set `PWRANK__A__B=value` in the raw mapping; the value is read as TOML where it parses."""
+def _override(raw: dict[str, Any], name: str, value: str) -> list[Location]:
+    """Set `PWRANK__A__B=value` in the raw mapping; the value is read as TOML where it parses.
+
+    Returns what is there because of it: the key, and the sections that the mapping lacked.
+    """
     *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-    target = raw
-    for section in sections:
+    target, made = raw, [(*sections, key)]
+    for depth, section in enumerate(sections, start=1):
+        if section not in target:
+            made.append(tuple(sections[:depth]))
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
             raise ConfigError(f"environment {name}: {section!r} is not a section")
@@ -92,6 +110,13 @@ def _override(raw: dict[str, Any], name: str, value: str) -> None:
         target[key] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         target[key] = value
+    return made
+
+
+def _place(location: Location, set_by: Mapping[Location, str], otherwise: str) -> str:
+    """Where the mistake stands: what set the location itself, else what set what it is in."""
+    inside_out = (location[:depth] for depth in range(len(location), 0, -1))
+    return next((set_by[part] for part in inside_out if part in set_by), otherwise)
 
 
 def _explain(details: dict[str, Any]) -> str:
@@ -104,7 +129,19 @@ def _explain(details: dict[str, Any]) -> str:
         return f"unknown key {dotted!r}{hint}"
     if details["type"] == "missing":
         return f"missing key {dotted!r}"
-    return f"{dotted} = {details['input']!r}: {details['msg'].removeprefix('Value error, ')}"
+    return f"{dotted} = {details['input']!r}: {_reason(details, location)}"
+
+
+def _reason(details: dict[str, Any], location: list[str]) -> str:
+    """What is wrong with a value, without pydantic's names for things."""
+    if details["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        header = ".".join(part for part in location if not part.isdigit())
+        is_one_of_many = location[-1].isdigit()
+        return f"is a section, not a value; write {f'[[{header}]]' if is_one_of_many else f'[{header}]'}"
+    if details["type"] == "tuple_type":
+        return "must be a list"
+    told = str(details["msg"]).removeprefix("Value error, ")
+    return told.replace("Input should be a valid", "must be a").replace("Input should", "must")
 
 
 def _valid_keys(sections: list[str]) -> list[str]:

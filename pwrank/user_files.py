@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ ALIASES = {
 
 WRITERS = (".csv", ".parquet", ".jsonl")
 
+FORMATS = "bring a .csv, .tsv or .jsonl (each also .gz) or .parquet file"
+
 
 @dataclass(frozen=True)
 class UserFile:
@@ -28,10 +32,12 @@ class UserFile:
     frame: pl.DataFrame
     user_id: pl.Series
     item_id: pl.Series
+    without_id: pl.Series
+    """bool: rows whose user or item id is null or empty."""
 
 
 def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
-    """Read a csv, csv.gz, parquet or jsonl file with a user and an item column.
+    """Read a csv, tsv or jsonl (each also .gz) or parquet file with a user and an item column.
 
     Raises SourceError naming the file and the columns it has instead.
     """
@@ -43,12 +49,13 @@ def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
         frame,
         _as_ids(frame[user], ids.user).rename("user_id"),
         _as_ids(frame[item], ids.item).rename("item_id"),
+        _is_empty(frame[user]) | _is_empty(frame[item]),
     )
 
 
 def write_user_file(frame: pl.DataFrame, path: Path) -> None:
     """Write in the format that the name ends in, whole or not at all."""
-    check_ending(path)
+    check_out(path)
     temporary = path.with_name(f".tmp-{path.name}")
     try:
         if path.suffix == ".csv":
@@ -59,7 +66,9 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
             frame.write_ndjson(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise SourceError(f"{path}: cannot be written ({error.strerror})") from None
+        raise SourceError(
+            f"{path}: cannot be written ({error.strerror or _first_line(error)}); name another file"
+        ) from None
     except pl.exceptions.PolarsError as error:
         raise SourceError(
             f"{path}: cannot be written ({_first_line(error)}); try .parquet"
@@ -68,31 +77,46 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def check_ending(path: Path) -> None:
-    """Raise SourceError unless the name ends in a format that can be written."""
+def check_out(path: Path, *, brought: Path | None = None) -> None:
+    """Raise SourceError unless the name has a known ending, a folder, and is not what was brought.
+
+    Cheap, so that it can be asked before the work.
+    """
     if path.suffix not in WRITERS:
         raise SourceError(f"{path}: unknown ending; use one of {', '.join(WRITERS)}")
+    if not path.parent.is_dir():
+        raise SourceError(
+            f"{path}: cannot be written (no folder {path.parent}); make it or name another"
+        )
+    if brought is not None and path.resolve() == brought.resolve():
+        raise SourceError(f"{path}: is the file that is read; name another file to write")
 
 
 def _read(path: Path) -> pl.DataFrame:
-    name = path.name.removesuffix(".gz")
     try:
-        if name.endswith(".parquet"):
-            frame = pl.read_parquet(path)
-        elif name.endswith((".jsonl", ".ndjson")):
-            frame = pl.read_ndjson(path)
-        else:
-            # Every value stays text, so that ids keep their spelling.
-            frame = pl.read_csv(path, infer_schema=False)
+        frame = _parse(path)
     except FileNotFoundError:
-        raise SourceError(f"{path}: no such file") from None
+        raise SourceError(f"{path}: no such file; {FORMATS}") from None
     except pl.exceptions.NoDataError:
-        raise SourceError(f"{path}: empty file") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path}: cannot be read ({_first_line(error)})") from None
+        raise SourceError(f"{path}: empty file; {FORMATS}") from None
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path}: cannot be read ({_first_line(error)}); {FORMATS}") from None
     if frame.is_empty():
-        raise SourceError(f"{path}: no rows")
+        raise SourceError(f"{path}: no rows; {FORMATS}")
     return frame
+
+
+def _parse(path: Path) -> pl.DataFrame:
+    """Read by the ending; a name that tells nothing is csv."""
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".parquet"):
+        return pl.read_parquet(path)
+    if name.endswith((".jsonl", ".ndjson")):
+        packed = path.name.lower().endswith(".gz")
+        return pl.read_ndjson(gzip.decompress(path.read_bytes()) if packed else path)
+    # Every value stays text, so that ids keep their spelling.
+    separator = "\t" if name.endswith(".tsv") else ","
+    return pl.read_csv(path, infer_schema=False, separator=separator)
 
 
 def _first_line(error: Exception) -> str:
@@ -115,3 +139,8 @@ def _as_ids(values: pl.Series, wanted: IdType) -> pl.Series:
     if wanted is IdType.STRING:
         return values.cast(pl.String)
     return values.cast(pl.Int64, strict=False)
+
+
+def _is_empty(values: pl.Series) -> pl.Series:
+    empty = values.is_null()
+    return empty | (values.str.strip_chars() == "") if values.dtype == pl.String else empty

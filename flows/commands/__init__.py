@@ -38,3 +38,15 @@ def a_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2026-11-24") from None
+
+
+def a_count(text: str) -> int:
+    """A whole number of 1 or more."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+
+
+def plain(text: str) -> str:
+    """Titles and ids are input: control characters must not reach the terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:60]

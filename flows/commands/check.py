@@ -2,8 +2,12 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
-from flows.commands import Answer, add_config
+from flows.commands import Answer, add_config, plain
+
+if TYPE_CHECKING:
+    from pwrank.landing.source_check import TableCheck
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +31,19 @@ def run(options: argparse.Namespace) -> Answer:
             f"{table.sample_file}, {table.usable:,} are usable"
         )
         lines += [f"  {count:,} rejected: {reason}" for reason, count in table.rejected.items()]
-        lines += [f"  e.g. {table.example}"] if table.example else []
+        lines += _understood(table)
     lines.append(f"next: pwrank run --config {options.config}")
     return Answer("\n".join(lines), [table.__dict__ for table in found])
+
+
+def _understood(table: "TableCheck") -> list[str]:
+    """How the columns are read: a row, what is left aside, what is missing."""
+    lines = []
+    if table.example:
+        row = (f"{name}={plain(str(value))}" for name, value in table.example.items())
+        lines.append(f"  e.g. {', '.join(row)}")
+    if table.unused:
+        lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
+    if not table.has_times:
+        lines.append("  no timestamps: the order in the files is the order")
+    return lines

@@ -1,6 +1,9 @@
 """No network, real all-MiniLM-L6-v2 weights, about two minutes; a second time nothing is redone."""
 
 import argparse
+import shlex
+import shutil
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,14 @@ def _where(folder: Path, config: Path, as_of: date) -> str:
         "rankings": lake / "rankings" / "v1" / f"as_of={as_of}",
         "report": lake / "reports" / f"as_of={as_of}" / "report.html",
         "configuration": config,
-        "look closer": f"pwrank show --config {config} --user ID",
+        "look closer": f"{_as_called()} show --config {shlex.quote(str(config))} --user ID",
     }
     return "\n".join(f"{name:<14} {value}" for name, value in lines.items())
+
+
+def _as_called() -> str:
+    """The command as it was called, so that the line works when it is pasted."""
+    called = Path(sys.argv[0])
+    found = shutil.which("pwrank")
+    on_path = found is not None and Path(found).absolute() == called.absolute()
+    return "pwrank" if on_path or not called.is_file() else shlex.quote(sys.argv[0])

@@ -9,6 +9,8 @@ from flows.commands import Answer, add_as_of, add_config
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pwrank evaluate`."""
+    from pwrank.evaluation.figures import SLICES
+
     add_config(parser)
     add_as_of(parser, "published date to judge (default: the current one)")
     parser.add_argument(
@@ -16,10 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="csv, parquet or jsonl with the interactions that came later",
+        help="csv, tsv, parquet or jsonl with the interactions that came later",
     )
     parser.add_argument(
-        "--slices", nargs="+", metavar="NAME", help="slices to print (default: all of them)"
+        "--slices",
+        nargs="+",
+        choices=tuple(SLICES),
+        metavar="NAME",
+        help=f"slices to print: {', '.join(SLICES)} (default: all of them)",
     )
 
 

@@ -12,7 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_as_of(parser, "published date whose model and histories are used (default: the current)")
     parser.add_argument(
-        "--pairs", type=Path, required=True, metavar="IN", help="csv, parquet or jsonl with ids"
+        "--pairs",
+        type=Path,
+        required=True,
+        metavar="IN",
+        help="csv, tsv, parquet or jsonl with ids",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="OUT", help="the same rows with `score` added"
@@ -29,16 +33,25 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.datasets import IdTypes
     from pwrank.lists.pairs import add_scores
     from pwrank.store import Store
-    from pwrank.user_files import check_ending, read_user_file, write_user_file
+    from pwrank.user_files import check_out, read_user_file, write_user_file
     from tasks.progress import progress_bar
 
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
-    check_ending(options.out)
+    check_out(options.out, brought=options.pairs)
     pairs = read_user_file(options.pairs, config, store.id_types() or IdTypes())
     with progress_bar("score", "pairs", total=pairs.frame.height) as progress:
         scored = add_scores(store, night, pairs, heads=options.heads, progress=progress)
     write_user_file(scored, options.out)
-    data = {"rows": scored.height, "as_of": publication["as_of"], "out": str(options.out)}
-    return Answer(f"{scored.height:,} pairs scored as of {data['as_of']}: {options.out}", data)
+    without_id = int(pairs.without_id.sum())
+    data = {
+        "rows": scored.height,
+        "without_id": without_id,
+        "as_of": publication["as_of"],
+        "out": str(options.out),
+    }
+    text = f"{scored.height - without_id:,} pairs scored as of {data['as_of']}: {options.out}"
+    if without_id:
+        text += f"\n{without_id:,} rows without a user or item id have no score"
+    return Answer(text, data)

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from flows.commands import Answer, add_as_of, add_config
+from flows.commands import Answer, a_count, add_as_of, add_config, plain
 
 if TYPE_CHECKING:
     from pwrank.report.users import ShownUser
@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--user", action="append", metavar="ID", help="user to show; may be given again"
     )
     parser.add_argument(
-        "--users", type=int, default=3, metavar="N", help="else N users of the lake"
+        "--users", type=a_count, default=3, metavar="N", help="else N users of the lake"
     )
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="ranks to show")
+    parser.add_argument("--top", type=a_count, default=10, metavar="N", help="ranks to show")
 
 
 def run(options: argparse.Namespace) -> Answer:
@@ -47,24 +47,19 @@ def run(options: argparse.Namespace) -> Answer:
 
 def user_text(user: "ShownUser") -> str:
     """A user as plain text."""
-    name = _plain(str(user.user_id))
+    name = plain(str(user.user_id))
     lines = [f"user {name}: {user.interactions} interactions, newest first"]
     lines += [
-        f"    {row['occurred_at']:%Y-%m-%d} {_plain(row['event']):<12} {_title(row)}"
+        f"    {row['occurred_at']:%Y-%m-%d} {plain(row['event']):<12} {_title(row)}"
         for row in user.history
     ]
     lines.append("  ranking")
     for row in user.ranking:
-        because = "; ".join(_plain(reason) for reason in row["reasons"] or [])
+        because = "; ".join(plain(reason) for reason in row["reasons"] or [])
         reason = f"   ← {because}" if because else f"   ({row['source']})"
         lines.append(f"    {row['rank']:>3}  {row['score']:.4f}  {_title(row)}{reason}")
     return "\n".join(lines)
 
 
 def _title(row: dict[str, object]) -> str:
-    return _plain(str(row["title"] or row["item_id"]))
-
-
-def _plain(text: str) -> str:
-    """Titles are input: control characters must not reach the terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:60]
+    return plain(str(row["title"] or row["item_id"]))

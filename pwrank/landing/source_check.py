@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
 
 from pwrank.config import Config
 from pwrank.landing.land import refuse_bad_file
-from pwrank.landing.parsing import PARSERS
-from pwrank.sources import id_types, list_files, read_batches
+from pwrank.landing.parsing import NO_TIME, PARSERS
+from pwrank.sources import (
+    LINE_COLUMN,
+    SourceFile,
+    column_roles,
+    id_types,
+    list_files,
+    read_batches,
+)
 
 SAMPLE_ROWS = 10_000
 
@@ -27,7 +39,12 @@ class TableCheck:
     rows: int
     usable: int
     rejected: Mapping[str, int]
-    example: str
+    example: Mapping[str, Any]
+    """The first usable row as JSON values; empty without one."""
+    unused: tuple[str, ...]
+    """Columns that no role, reject rule or text template names."""
+    has_times: bool
+    """False where the interactions have no timestamps."""
 
 
 def check_source(config: Config) -> list[TableCheck]:
@@ -45,8 +62,7 @@ def check_source(config: Config) -> list[TableCheck]:
         reasons = [*rejects["reason"].to_list(), *batch.rejects["reason"].to_list()]
         counts = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
         refuse_bad_file(file.path, rows.height + len(reasons), counts, config.clean)
-        shown = [name for name in rows.columns if name not in ("ingested_at", "source_file")]
-        example = str(rows.select(shown).row(0, named=True)) if rows.height else ""
+        columns = batch.rows.columns
         checks.append(
             TableCheck(
                 table=table,
@@ -55,7 +71,37 @@ def check_source(config: Config) -> list[TableCheck]:
                 rows=rows.height + len(reasons),
                 usable=rows.height,
                 rejected=counts,
-                example=example,
+                example=_example(rows),
+                unused=_unused(columns, file, files, config),
+                has_times=table != "interactions"
+                or "timestamp" in column_roles(columns, file, config.source),
             )
         )
     return checks
+
+
+def _example(rows: pl.DataFrame) -> dict[str, Any]:
+    """The first row as JSON values: times in ISO 8601, null for no time and for no number."""
+    shown = rows.drop("ingested_at", "source_file").head(1)
+    return {
+        name: _as_json(value) for row in shown.iter_rows(named=True) for name, value in row.items()
+    }
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return None if value == NO_TIME else value.isoformat()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unused(
+    columns: Sequence[str], file: SourceFile, files: Sequence[SourceFile], config: Config
+) -> tuple[str, ...]:
+    """Columns that nothing names, in any of the tables that are read from this file."""
+    used = {LINE_COLUMN}
+    for table in {other.table for other in files if other.path == file.path}:
+        used |= set(column_roles(columns, replace(file, table=table), config.source).values())
+        used |= {rule.column for rule in config.clean.reject if rule.table == table}
+        if table == "items":
+            used |= set(re.findall(r"\{([^{}]*)\}", config.encoder.text_template))
+    return tuple(name for name in columns if name not in used)

@@ -26,6 +26,8 @@ def score_pairs(
 ) -> pl.DataFrame:
     """score, like and rating (float32) for each pair, in the order of the pairs.
 
+    A row without a user or an item id is no pair: null.
+
     A user without history is scored by what is popular, an item that the catalogue lacks as one
     without text or interactions. Memory: one batch of users and their candidates.
     """
@@ -51,7 +53,8 @@ def score_pairs(
             heads[head, at] = values.float().numpy()[user, place]
         if progress:
             progress(len(at))
-    return pl.DataFrame({"score": heads[0], "like": heads[1], "rating": heads[2]})
+    told = pl.DataFrame({"score": heads[0], "like": heads[1], "rating": heads[2]})
+    return told.with_columns(pl.when(~pairs.without_id).then(pl.all()))
 
 
 def add_scores(

@@ -74,6 +74,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "count": _count,
         "figure": _figure,
+        "number": _number,
         "share": _share,
         "duration": _duration,
         "size": _size,
@@ -163,6 +164,13 @@ def _figure(value: float | None, sign: str = "", digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return ABSENT
     return f"{value:{sign}.{digits}f}".replace("-", MINUS)
+
+
+def _number(value: float | None) -> str:
+    """Counts and measures in one column: whole numbers have no decimals."""
+    if value is None or not math.isfinite(value) or value != int(value):
+        return _figure(value)
+    return f"{int(value):,}".replace("-", MINUS)
 
 
 def _share(value: float | None, sign: str = "") -> str:

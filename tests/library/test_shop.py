@@ -104,12 +104,20 @@ def test_the_smallest_shop_is_a_shop(tmp_path: Path) -> None:
     assert summary.num_holdout_rows == 0
 
 
-def test_nothing_but_the_three_outputs_is_written(shop: ShopSummary) -> None:
+def test_nothing_but_the_four_outputs_is_written(shop: ShopSummary) -> None:
     assert {path.name for path in shop.holdout.parent.iterdir()} == {
         "interactions",
         "items",
+        "users.csv",
         "holdout.csv",
     }
+
+
+def test_the_users_table_names_every_account_once(shop: ShopSummary) -> None:
+    header, *names = shop.users.read_text(encoding="utf-8").splitlines()
+    assert header == "user_id"
+    assert len(set(names)) == len(names) == 400
+    assert {row["user_id"] for row in read_rows(shop.holdout)} <= set(names)
 
 
 def test_there_is_one_drop_a_day_up_to_the_cut(
