@@ -47,7 +47,7 @@ def stage_rows(records: Sequence[StageRecord]) -> list[dict[str, Any]]:
             "did": "reused" if record.reused else "computed",
             "rows": record.rows,
             "seconds": record.seconds,
-            "peak MB": record.peak_bytes // 1_000_000,
+            "process peak MB": record.peak_bytes // 1_000_000,
         }
         for record in records
     ]

@@ -99,7 +99,8 @@ def _override(raw: dict[str, Any], name: str, value: str) -> list[Location]:
     Returns what is there because of it: the key, and the sections that the mapping lacked.
     """
     *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-    target, made = raw, [(*sections, key)]
+    target = raw
+    made: list[Location] = [(*sections, key)]
     for depth, section in enumerate(sections, start=1):
         if section not in target:
             made.append(tuple(sections[:depth]))
@@ -136,12 +137,13 @@ def _reason(details: dict[str, Any], location: list[str]) -> str:
     """What is wrong with a value, without pydantic's names for things."""
     if details["type"] in ("model_type", "model_attributes_type", "dict_type"):
         header = ".".join(part for part in location if not part.isdigit())
-        is_one_of_many = location[-1].isdigit()
-        return f"is a section, not a value; write {f'[[{header}]]' if is_one_of_many else f'[{header}]'}"
+        header = f"[{header}]" if location[-1].isdigit() else header
+        return f"is a section, not a value; write [{header}]"
     if details["type"] == "tuple_type":
         return "must be a list"
     told = str(details["msg"]).removeprefix("Value error, ")
-    return told.replace("Input should be a valid", "must be a").replace("Input should", "must")
+    told = told.replace("a valid integer", "an integer").replace("a valid ", "a ")
+    return told.replace("Input should", "must")
 
 
 def _valid_keys(sections: list[str]) -> list[str]:

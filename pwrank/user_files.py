@@ -137,7 +137,8 @@ def _find(frame: pl.DataFrame, path: Path, role: str, configured: str) -> str:
 def _as_ids(values: pl.Series, wanted: IdType) -> pl.Series:
     """Ids in the lake's type; what does not fit becomes null: nobody the lake knows."""
     if wanted is IdType.STRING:
-        return values.cast(pl.String)
+        texts = values.cast(pl.String)
+        return texts.set(_is_empty(texts), None)
     return values.cast(pl.Int64, strict=False)
 
 

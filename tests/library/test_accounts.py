@@ -7,6 +7,8 @@ from datetime import date
 
 import pytest
 
+from flows.console import stage_table
+from pwrank.stage_log import StageRecord, write_stage_record
 from tests.library.tiny_world import World, ingest_run
 
 RETAIL_COLUMNS = {
@@ -30,6 +32,16 @@ def account_of(world: World, as_of: date):
     assert figures["rows_in"] == known.landed["interactions"]["rows_landed"]
     assert figures["rows_in"] == known.histories.rows + sum(figures["set_aside"].values())
     return known
+
+
+def test_the_table_of_stages_says_whose_peak_it_is(tiny_world):
+    record = StageRecord("ingest", False, 7, 1.0, 1_234_000_000, {})
+    write_stage_record(tiny_world.store.open(), date(2024, 3, 8), record)
+    text, data = stage_table(tiny_world.configure(), date(2024, 3, 8))
+    title, row = text.splitlines()[:2]
+    assert title.endswith(" process peak MB")
+    assert row.endswith(" 1,234")
+    assert data[0]["peak_bytes"] == 1_234_000_000
 
 
 def test_the_account_of_a_tiny_log_adds_up_reason_by_reason(tiny_world):

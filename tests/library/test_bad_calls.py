@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.library.told import lake_is_a_file, other_version
@@ -23,7 +28,8 @@ def test_a_callers_file_that_cannot_be_used_is_refused(
     path = tmp_path / "pairs.csv"
     if content is not None:
         path.write_text(content, encoding="utf-8")
-    told = ["--holdout", path] if name == "evaluate" else ["--pairs", path, "--out", path]
+    out = tmp_path / "out.csv"
+    told = ["--holdout", path] if name == "evaluate" else ["--pairs", path, "--out", out]
     command(name, "--config", published_world.config_file, *told).refuses(parts)
 
 
@@ -57,6 +63,11 @@ def test_no_command_touches_a_lake_of_another_version(tiny_world, command, name)
         (["show", "--as-of", "2020-01-01"], ["2020-01-01 is not published", "pwrank run"]),
         (["rollback", "--to", "2020-01-01"], ["2020-01-01 is not published", "2024-03-08"]),
         (["score", "--pairs", "p.csv", "--out", "o.xlsx"], ["o.xlsx: unknown ending", ".parquet"]),
+        (["score", "--pairs", "p.csv", "--out", "/nope/o.csv"], ["no folder /nope", "make it"]),
+        (
+            ["score", "--pairs", "p.csv", "--out", "./p.csv"],
+            ["is the file that is read", "another"],
+        ),
     ],
 )
 def test_what_is_not_there_is_named_with_what_is(published_world, command, arguments, parts):
@@ -85,3 +96,35 @@ def test_an_unexpected_error_is_one_line_with_the_next_step(monkeypatch, tiny_wo
         "pwrank: unexpected RuntimeError: something odd",
         "run again with --debug to see where, and report it",
     ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error: IoError(Os { message: 'No space left on device' })\nmore"),
+    ],
+)
+def test_a_full_disk_is_told_in_one_line_with_the_next_step(
+    monkeypatch, tiny_world, command, error
+):
+    def full(_options):
+        raise error
+
+    monkeypatch.setattr("flows.commands.status.run", full)
+    told = command("status", "--config", tiny_world.config_file)
+    assert told.code == 1
+    (line,) = told.err.splitlines()
+    assert line.startswith("pwrank: disk full: ")
+    assert line.endswith("run the same command again; nothing was published half")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_output_that_is_full_is_told_in_one_line(tmp_path):
+    code = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+    call = [sys.executable, "-c", code, "init", str(tmp_path / "pwrank.toml")]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pwrank: disk full: ")

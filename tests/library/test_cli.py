@@ -162,6 +162,14 @@ def test_score_adds_a_column_to_the_callers_rows(answer, tmp_path):
     assert pl.read_parquet(out).columns[-2:] == ["like", "rating"]
 
 
+def test_score_says_how_many_rows_have_no_id(answer, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("user_id,item_id\nu03,004\n,004\nu03,\n", encoding="utf-8")
+    out = answer("score", "--pairs", pairs, "--out", tmp_path / "scored.csv")
+    assert out.startswith("1 pairs scored as of 2024")
+    assert "2 rows without a user or item id have no score" in out
+
+
 def test_evaluate_judges_the_published_lists(answer, world, tmp_path):
     listed = stage_night(world.run()).rankings.filter(pl.col("rank") == 1)
     listed.select("user_id", "item_id").write_csv(tmp_path / "held-out.csv")

@@ -110,6 +110,41 @@ def test_mistakes_in_the_environment_are_refused_too(tmp_path):
     assert told == "environment PWRANK__LAKE__X: 'lake' is not a section"
 
 
+def test_a_mistake_in_the_environment_names_the_variable_as_its_place(tmp_path):
+    assert refusal(tmp_path, MINIMAL, PWRANK__SCORE__KK="5").startswith(
+        "environment PWRANK__SCORE__KK: unknown key 'score.kk'"
+    )
+    assert refusal(tmp_path, MINIMAL, PWRANK__SCORES__K="5").startswith(
+        "environment PWRANK__SCORES__K: unknown key 'scores'"
+    )
+    told = refusal(tmp_path, MINIMAL + "[score]\nshards = 0\n", PWRANK__SCORE__K="-1")
+    in_file, by_environment = sorted(told.splitlines())
+    if in_file.startswith("environment"):
+        in_file, by_environment = by_environment, in_file
+    assert by_environment.startswith("environment PWRANK__SCORE__K: score.k = -1: must be greater")
+    assert in_file.startswith(f"{tmp_path / 'pwrank.toml'}: score.shards = 0: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("score = 5\n" + MINIMAL, "score = 5: is a section, not a value; write [score]"),
+        (
+            MINIMAL + "columns = 5\n",
+            "source.columns = 5: is a section, not a value; write [source.c",
+        ),
+        (MINIMAL + "[clean]\nreject = [5]\n", "clean.reject.0 = 5: is a section, not a value; wr"),
+        (MINIMAL + "[clean]\npositive_events = 5\n", "clean.positive_events = 5: must be a list"),
+        (MINIMAL + "[score]\nk = 'x'\n", "score.k = 'x': must be an integer"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_in_our_words(tmp_path, text, told):
+    line = refusal(tmp_path, text)
+    assert told in line
+    assert "Input should" not in line
+    assert "Config" not in line
+
+
 def test_a_resolved_configuration_cannot_be_changed(tmp_path):
     with pytest.raises(ValidationError):
         load(tmp_path).score.k = 3

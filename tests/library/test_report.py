@@ -186,6 +186,13 @@ def test_figures_that_cannot_be_had_are_shown_as_a_dash():
     assert f"Gini of exposure {ABSENT}" in Page(page).text
 
 
+def test_whole_figures_of_the_model_have_no_decimals():
+    model = {**data()["model"], "metrics": {"epochs": 8.0, "interactions": 64338, "loss": 0.5}}
+    text = Page(render_report({**data(), "model": model})).text
+    for words in ("epochs 8 ", "interactions 64,338 ", "loss 0.5000"):
+        assert words in text
+
+
 def test_a_refused_night_shows_its_gates_first():
     refused = {**data(), "verdict": {"state": "refused", "text": "no"}}
     text = Page(render_report(refused)).text

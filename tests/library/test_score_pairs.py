@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -57,10 +59,16 @@ def test_unknown_users_and_items_are_scored_and_told_apart(night, brought):
     assert told[3] != told[0]
 
 
-def test_rows_without_an_id_are_scored_as_nobody_and_nothing(night, brought):
-    frame = PAIRS.with_columns(user_id=pl.lit(None, pl.String), item_id=pl.lit(None, pl.String))
-    told = scored(night, brought(frame, "pairs.parquet"))
-    assert told["score"].is_finite().all()
+def test_rows_without_an_id_have_no_score_and_change_no_other(night, brought):
+    user = pl.Series("user_id", ["u03", None, "", " ", "u00", "u03"])
+    item = pl.Series("item_id", ["004", "011", "004", "004", None, "004"])
+    path = brought(PAIRS.with_columns(user, item), "pairs.parquet")
+    told = scored(night, path)["score"]
+    assert told.is_null().to_list() == [False, True, True, True, True, False]
+    assert told[0] == pytest.approx(scored(night, brought())["score"][0], abs=1e-6)
+    pairs = read_user_file(path, night.run.config, IDS)
+    heads = add_scores(night.run.store, night.refs, pairs, heads=True)
+    assert heads["like"].null_count() == heads["rating"].null_count() == 4
 
 
 def test_more_users_than_a_batch_come_back_in_order(night, brought, monkeypatch):
@@ -96,6 +104,18 @@ def test_columns_may_bear_the_names_of_the_source(night, tmp_path):
     assert read_user_file(tmp_path / "q.csv", config, IDS).user_id.to_list() == ["u03"]
 
 
+@pytest.mark.parametrize("name", ["p.tsv", "p.tsv.gz", "p.csv.gz", "p.jsonl.gz"])
+def test_tab_separated_and_packed_files_are_read(night, tmp_path, name):
+    if "jsonl" in name:
+        content = b'{"user_id": "u03", "item_id": "004"}\n'
+    else:
+        content = b"user_id,item_id\nu03,004\n"
+    content = content.replace(b",", b"\t") if "tsv" in name else content
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    pairs = read_user_file(tmp_path / name, night.run.config, IDS)
+    assert (pairs.user_id.to_list(), pairs.item_id.to_list()) == (["u03"], ["004"])
+
+
 def test_text_ids_of_an_integer_lake_are_read_and_others_are_nobody(night, tmp_path):
     (tmp_path / "p.csv").write_text("user_id,item_id\n12,7\nx,8\n", encoding="utf-8")
     numbers = IdTypes(IdType.INT64, IdType.INT64)
@@ -107,12 +127,13 @@ def test_text_ids_of_an_integer_lake_are_read_and_others_are_nobody(night, tmp_p
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("none.csv", None, "no such file"),
+        ("none.csv", None, r"no such file; bring a \.csv, \.tsv or \.jsonl"),
         ("empty.csv", b"", "empty file"),
         ("header.csv", b"user_id,item_id\n", "no rows"),
         ("p.csv", b"usr_id,item_id\na,b\n", r"no column 'user_id' .*did you mean 'usr_id'"),
         ("p.parquet", b"PAR1 this is not parquet", "cannot be read"),
         ("p.jsonl", b'{"user_id": 1,,}\n', "cannot be read"),
+        ("p.jsonl.gz", b"not packed", r"cannot be read .*bring a"),
         ("p.csv", b"user_id,item_id\n\xff\xfe,b\n", "cannot be read"),
     ],
 )
@@ -126,7 +147,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_fact(night, tmp_path, name
 def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
     for path, told in (
         (tmp_path / "out.xlsx", r"unknown ending; use one of \.csv, \.parquet, \.jsonl"),
-        (tmp_path / "no folder" / "out.csv", "cannot be written"),
+        (tmp_path / "no folder" / "out.csv", r"cannot be written \(no folder .*/no folder\)"),
     ):
         with pytest.raises(SourceError, match=told):
             write_user_file(PAIRS, path)
