@@ -7,6 +7,7 @@ finds that a listed part has gone looks at the folder again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +39,11 @@ class EmbeddingParts:
     folder: Path
 
     def paths(self) -> list[Path]:
-        """Every part, the largest first."""
-        sizes = [(path.stat().st_size, path) for path in self.folder.glob("part-*.parquet")]
+        """Every part, the largest first; one that is merged away meanwhile is left out."""
+        sizes = []
+        for path in self.folder.glob("part-*.parquet"):
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append((path.stat().st_size, path))
         return [path for _, path in sorted(sizes, key=lambda pair: (-pair[0], pair[1].name))]
 
     def cover(self, wanted: pl.Series) -> tuple[list[Path], pl.Series]:
