@@ -7,7 +7,6 @@ finds that a listed part has gone looks at the folder again.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,11 +38,12 @@ class EmbeddingParts:
     folder: Path
 
     def paths(self) -> list[Path]:
-        """Every part, the largest first; one that is merged away meanwhile is left out."""
-        sizes = []
-        for path in self.folder.glob("part-*.parquet"):
-            with contextlib.suppress(FileNotFoundError):
-                sizes.append((path.stat().st_size, path))
+        """Every part, the largest first.
+
+        Raises FileNotFoundError if one is merged away meanwhile: look again, what it held is in
+        a part that this listing may lack.
+        """
+        sizes = [(path.stat().st_size, path) for path in self.folder.glob("part-*.parquet")]
         return [path for _, path in sorted(sizes, key=lambda pair: (-pair[0], pair[1].name))]
 
     def cover(self, wanted: pl.Series) -> tuple[list[Path], pl.Series]:
@@ -120,15 +120,15 @@ def read_embeddings(store: Store, ref: DatasetRef, content_hashes: Sequence[str]
     wanted = pl.Series("content_hash", content_hashes, dtype=pl.String).to_frame()
     wanted = wanted.with_row_index("row").filter(pl.col("content_hash") != "")
     parts = EmbeddingParts(store.lake / "embeddings" / str(ref.figures["encoder"]))
-    paths = ref.file_paths(store.lake)
+    listed = ref.file_paths(store.lake)
     while True:
         try:
-            for path in paths:
+            for path in listed or parts.paths():
                 _fill(vectors, wanted, _read(path))
-        except FileNotFoundError:  # merged into another part since the ref was written
-            paths = parts.paths()
-            if not paths:
+        except FileNotFoundError:  # merged into another part since the ref was written, or now
+            if not any(parts.folder.glob("part-*.parquet")):
                 raise LakeError(f"{parts.folder}: its embeddings are gone; run again") from None
+            listed = []
         else:
             return vectors
 
