@@ -25,7 +25,7 @@ users = "shop/users.csv"
 """
 
 
-SHOWN_SLICES = ("all", "new_users", "cold_items")
+SHOWN_SLICES = ("all", "with_list", "new_users", "cold_items")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
