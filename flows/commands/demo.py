@@ -22,6 +22,9 @@ SHOP_SOURCE = """\
 interactions = "shop/interactions"
 items = "shop/items"
 users = "shop/users.csv"
+
+[train]
+epochs = 6    # keeps the demo short; the default of 20 stops by itself and is no better here
 """
 
 
