@@ -38,7 +38,7 @@ from pwrank.report.data import (
     Validation,
     Verdict,
 )
-from pwrank.store import flush_file
+from pwrank.store import replacing
 
 __all__ = [
     "Account",
@@ -91,10 +91,9 @@ def render_report(data: ReportData) -> str:
 def write_report(path: Path, data: ReportData) -> None:
     """Write the page atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(render_report(data), encoding="utf-8")
-    flush_file(temporary)
-    temporary.replace(path)
+    page = render_report(data)
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _view(data: ReportData) -> dict[str, Any]:
