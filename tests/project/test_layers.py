@@ -72,7 +72,7 @@ def test_nothing_pickles_and_nothing_trusts_remote_code(path):
 @pytest.mark.parametrize("path", PRODUCT, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_stay_small_and_drawers_stay_out(path):
     # config.py is longer on purpose: every knob stands on that one page.
-    most = 360 if path == ROOT / "pwrank" / "config.py" else 300
+    most = 480 if path == ROOT / "pwrank" / "config.py" else 300
     assert len(path.read_text(encoding="utf-8").splitlines()) <= most
     assert path.stem not in {"utils", "util", "common", "helpers", "manager", "misc"}
 
