@@ -34,6 +34,11 @@ def embeddings_of(store: Store, encoder_key: str) -> EmbeddingParts:
     return EmbeddingParts(store.lake / "embeddings" / encoder_key)
 
 
+def embed_key(encoder_key: str, catalogue_key: str) -> str:
+    """Name of a date's embeddings."""
+    return fingerprint(EMBED_VERSION, encoder_key, catalogue_key)
+
+
 def content_hashes(store: Store, catalogue: DatasetRef) -> pl.Series:
     """The content hash of every catalogue row, '' where there is no text."""
     scan = pl.scan_parquet(catalogue.file_paths(store.lake))
@@ -107,7 +112,7 @@ def embed(
     gives vectors that cannot be used.
     """
     identity = identify_encoder(config.encoder)
-    key = fingerprint(EMBED_VERSION, identity.key, catalogue.key)
+    key = embed_key(identity.key, catalogue.key)
     if earlier := store.reuse("embeddings", as_of, key):
         return earlier
     parts = embeddings_of(store, identity.key)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
 from pwrank.lists.item_index import with_unknown_item, write_item_index
@@ -43,6 +44,17 @@ def moment(activity: ItemActivity, cut: datetime) -> int:
     return min(int(cut.timestamp()), last)
 
 
+def index_key(config: Config, *inputs: DatasetRef) -> str:
+    """Name of the index of histories, catalogue, embeddings and model."""
+    return fingerprint(
+        "index",
+        INDEX_VERSION,
+        [ref.key for ref in inputs],
+        section_hash(config.index),
+        config.score.candidates,
+    )
+
+
 def index(
     run: Run,
     *,
@@ -53,13 +65,7 @@ def index(
 ) -> DatasetRef:
     """Write the item table and the index of a date. Figures: the recall certificate."""
     store, config = run.store, run.config
-    key = fingerprint(
-        "index",
-        INDEX_VERSION,
-        [histories.key, catalogue.key, embeddings.key, model.key],
-        section_hash(config.index),
-        config.score.candidates,
-    )
+    key = index_key(config, histories, catalogue, embeddings, model)
     if found := store.reuse("index", run.as_of, key):
         return found
     listed = read_catalogue(store, catalogue, embeddings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,25 @@ def newest_model(store: Store, as_of: date, kind: str) -> DatasetRef | None:
     return max(usable, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)
 
 
-def model_kind(config: Config, embeddings: DatasetRef) -> str:
-    """Models of one kind can stand in for each other: same encoder, same training section."""
+def model_kind(config: Config, encoder: str) -> str:
+    """Models of one kind can stand in for each other: same encoder (key), same training section."""
     train = config.train.model_dump(mode="json", exclude={"every_days", "warm_start"})
-    return fingerprint(TRAIN_VERSION, embeddings.figures["encoder"], train)
+    return fingerprint(TRAIN_VERSION, encoder, train)
+
+
+def model_key(run: Run, kind: str, *inputs: DatasetRef) -> str:
+    """Name of the model that histories, catalogue and embeddings give."""
+    return fingerprint("models", kind, [ref.key for ref in inputs], run.cut, run.config.seed)
+
+
+def why_due(newest: DatasetRef | None, run: Run, *, force: bool) -> str | None:
+    """Why a ranker must be trained, in words; None where the newest of its kind will do."""
+    if newest is None or newest.as_of is None:
+        return "no model of this encoder and [train] section yet"
+    age = (run.as_of - newest.as_of).days
+    if age >= run.config.train.every_days:
+        return f"the newest model is {age} days old, every_days = {run.config.train.every_days}"
+    return "asked for" if force else None
 
 
 def train(
@@ -55,16 +70,13 @@ def train(
     A training that was killed goes on from its last epoch.
     """
     store, config = run.store, run.config
-    kind = model_kind(config, embeddings)
-    key = fingerprint(
-        "models", kind, [histories.key, catalogue.key, embeddings.key], run.cut, config.seed
-    )
+    kind = model_kind(config, embeddings.figures["encoder"])
+    key = model_key(run, kind, histories, catalogue, embeddings)
     # First the one of these very inputs: a date repeated as it was known has the ranker it had.
     if found := store.reuse("models", run.as_of, key):
         return found
     newest = newest_model(store, run.as_of, kind)
-    due = run.as_of - timedelta(days=config.train.every_days)
-    if newest and newest.as_of and newest.as_of > due and not force:
+    if newest and why_due(newest, run, force=force) is None:
         return newest
     folder = store.folder("models", run.as_of, key)
     paths = history_paths(store, histories)

@@ -113,20 +113,25 @@ def catalogue_rows(rows: pl.DataFrame, clean: CleanConfig, template: str) -> pl.
     )
 
 
+def catalogue_key(drops: Sequence[Drop], config: Config, cut: datetime) -> str:
+    """Name of the catalogue that these item drops give."""
+    return fingerprint(
+        "catalogue",
+        CATALOGUE_VERSION,
+        [drop.content_key for drop in drops],
+        cut,
+        config.clean.duplicate_items,
+        config.encoder.text_template,
+    )
+
+
 def build_catalogue(
     store: Store, drops: Sequence[Drop], config: Config, *, as_of: date, cut: datetime
 ) -> DatasetRef:
     """Write CATALOGUE for what `drops` say before `cut`; one file, sorted by item."""
     template = config.encoder.text_template
     check_template(template, config)
-    key = fingerprint(
-        "catalogue",
-        CATALOGUE_VERSION,
-        [drop.content_key for drop in drops],
-        cut,
-        config.clean.duplicate_items,
-        template,
-    )
+    key = catalogue_key(drops, config, cut)
     if found := store.reuse("catalogue", as_of, key):
         return found
     ids = store.id_types() or IdTypes()

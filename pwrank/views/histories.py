@@ -27,6 +27,21 @@ SPILL_ROWS = 2_000_000
 """Rows held while they are split into shards; 2 million take some 300 MB."""
 
 
+def histories_key(
+    drops: Sequence[Drop], config: Config, *, cut: datetime, catalogue_key: str
+) -> str:
+    """Name of the histories that these drops of interactions, then of users, give."""
+    return fingerprint(
+        "histories",
+        VIEW_VERSION,
+        [drop.content_key for drop in drops],
+        cut,
+        section_hash(config.clean),
+        config.score.shards,
+        catalogue_key if config.clean.unknown_items == "drop" else "",
+    )
+
+
 def build_histories(
     store: Store,
     drops: Sequence[Drop],
@@ -42,15 +57,7 @@ def build_histories(
 
     listed: drops of the users table, whose users are owed a list whatever they did.
     """
-    key = fingerprint(
-        "histories",
-        VIEW_VERSION,
-        [drop.content_key for drop in (*drops, *listed)],
-        cut,
-        section_hash(config.clean),
-        config.score.shards,
-        catalogue_key if config.clean.unknown_items == "drop" else "",
-    )
+    key = histories_key([*drops, *listed], config, cut=cut, catalogue_key=catalogue_key)
     if found := store.reuse("histories", as_of, key):
         return found
     ids = store.id_types() or IdTypes()
