@@ -20,6 +20,7 @@ from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
 from pwrank.publication import published_dates, read_publication, read_rankings
 from pwrank.run import cut_of
+from pwrank.signatures import verify_publication
 from pwrank.store import Store, fingerprint, write_json
 
 __all__ = ["METRICS_FILE", "evaluate", "evaluate_holdout"]
@@ -53,6 +54,8 @@ def evaluate(
     key = _key(config, inputs, before)
     if found := store.reuse("reports", as_of, key):
         return found
+    if before:
+        verify_publication(store, before)
     items = pl.read_parquet(catalogue.file_paths(store.lake))
     log = _interactions(store, histories)
     about = _about_staged(store, staged, items, log)

@@ -16,11 +16,12 @@ from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import ItemTable, Ranker
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
 from pwrank.ranker.popularity import ItemActivity, item_activity
-from pwrank.ranker.weights import load_ranker
+from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
+from pwrank.signatures import SIGNED, sign
 from pwrank.store import fingerprint
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Raise when the same inputs would give another index."""
 
 
@@ -70,7 +71,7 @@ def index(
         return found
     listed = read_catalogue(store, catalogue, embeddings)
     items = with_unknown_item(listed)
-    ranker = load_ranker(store.lake / model.path)
+    ranker = read_ranker(store.lake, model)
     events = tuple(model.figures["events"])
     log = read_histories(history_paths(store, histories), listed.item_ids, events).histories
     activity = item_activity(log, items.num_items)
@@ -87,5 +88,5 @@ def index(
         folder, table, built, interactions=counts[:-1], known=known[:-1], certificate=certificate
     )
     figures = {"items": listed.num_items, "known_by_text": int((~known[:-1]).sum())}
-    figures |= asdict(certificate)
+    figures |= asdict(certificate) | {SIGNED: sign(folder, files)}
     return store.commit("index", run.as_of, key, files=files, rows=len(offered), figures=figures)

@@ -19,10 +19,14 @@ from typing import Any
 import polars as pl
 
 from pwrank.errors import LakeError
+from pwrank.signatures import check_sizes
 from pwrank.store import Store, flush_file, read_json, scratch_folder, write_json
 
 RANKINGS_VERSION = "v1"
 """Major version of the contract; a change that breaks a reader gets a new path."""
+
+KEPT_MOVES = 100
+"""Moves of the pointer that are remembered."""
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -57,12 +61,16 @@ def read_current(store: Store) -> dict[str, Any] | None:
 
 
 def write_current(store: Store, publication: dict[str, Any], **note: Any) -> None:
-    """Point `current` at a publication; one rename, no copy."""
+    """Point `current` at a publication; one rename, no copy.
+
+    The last moves stay beside it, oldest first, each with its note.
+    """
+    target = {"as_of": publication["as_of"], "version": publication["version"], **note}
+    moves = (read_current(store) or {}).get("moves", [])
     pointer = {
-        "as_of": publication["as_of"],
-        "version": publication["version"],
+        **target,
         "manifest": f"control/published/as_of={publication['as_of']}.json",
-        **note,
+        "moves": [*moves, target][-KEPT_MOVES:],
     }
     write_json(store.control / "current.json", pointer)
 
@@ -112,7 +120,8 @@ def read_rankings(lake: Path | str, as_of: date | str | None = None) -> pl.LazyF
     """The rankings of exactly one publication, as a polars LazyFrame.
 
     as_of: a published date; None for the current one. Sorted by (user_id, rank) within each part,
-    and a user is in one part only. Raises LakeError if there is no such publication.
+    and a user is in one part only. Raises LakeError if there is no such publication, or if one of
+    its files is gone or of another size than its manifest says.
     """
     store = Store(Path(lake))
     if as_of is None:
@@ -126,5 +135,4 @@ def read_rankings(lake: Path | str, as_of: date | str | None = None) -> pl.LazyF
     except FileNotFoundError:
         dates = ", ".join(map(str, published_dates(store)[-3:])) or "none"
         raise LakeError(f"{lake}: {wanted} is not published (latest: {dates})") from None
-    folder = store.lake / publication["staged_path"]
-    return pl.scan_parquet([folder / part["name"] for part in publication["parts"]])
+    return pl.scan_parquet(check_sizes(store, publication))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from pwrank.config_file import section_hash
 from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
@@ -30,7 +29,8 @@ from pwrank.publication import (
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths, users_path
 from pwrank.run import Run, code_version
-from pwrank.store import Progress, Store, file_sha256, write_json
+from pwrank.signatures import SIGNED, describe_part, verify_publication, verify_ref
+from pwrank.store import Progress, Store, write_json
 
 CONFIG_KEPT_OUT = {"lake", "source"}
 """Sections whose values may hold private paths; the manifest gets their hash only."""
@@ -68,9 +68,12 @@ def publish(
     only forward: a backfill of an older date does not make it current.
     """
     store = run.store
+    if SIGNED in staged.figures:
+        verify_ref(store.lake, staged)
     with contextlib.suppress(FileNotFoundError):
         earlier = read_publication(store, run.as_of)
         if earlier["version"] == staged.key and _is_visible(store, earlier, run.as_of):
+            verify_publication(store, earlier)
             return _point(store, earlier, reused=True)
     found = check_staged(run, staged=staged, night=night, tell=progress)
     refused = [verdict for verdict in found if not verdict.passed]
@@ -126,10 +129,17 @@ def owed_users(users: pl.DataFrame, history_path: Path, run: Run) -> pl.DataFram
     return users.join(recent.select("user_id").unique().collect(), on="user_id", how="semi")
 
 
-def rollback(store: Store, to: date, *, reason: str = "rollback") -> dict[str, Any]:
-    """Make an earlier publication current: one pointer moves, nothing is copied."""
+def rollback(
+    store: Store, to: date, *, reason: str = "rollback", now: datetime | None = None
+) -> dict[str, Any]:
+    """Make an earlier publication current: one pointer moves, nothing is copied.
+
+    now: when, for the record in the pointer. Raises LakeError if a file of it is not the one that
+    was published.
+    """
     publication = read_publication(store, to)
-    write_current(store, publication, moved=reason)
+    verify_publication(store, publication)
+    write_current(store, publication, moved=reason, at=now and now.isoformat())
     return publication
 
 
@@ -175,7 +185,8 @@ def _point(store: Store, publication: Mapping[str, Any], *, reused: bool) -> Pub
     newest = pointer is None or as_of >= date.fromisoformat(pointer["as_of"])
     moves = newest and (pointer is None or pointer["version"] != publication["version"])
     if moves:
-        write_current(store, dict(publication), moved="published")
+        at = publication["published_at"]
+        write_current(store, dict(publication), moved="published", at=at)
     return Published(
         as_of=as_of,
         version=publication["version"],
@@ -196,11 +207,7 @@ def _describe(
 ) -> dict[str, Any]:
     """The manifest of the publication."""
     store = run.store
-    parts = []
-    for path in staged.file_paths(store.lake):
-        rows = pq.read_metadata(path).num_rows
-        size = path.stat().st_size
-        parts.append({"name": path.name, "rows": rows, "bytes": size, "sha256": file_sha256(path)})
+    parts = [describe_part(path) for path in staged.file_paths(store.lake)]
     ids = store.id_types() or IdTypes()
     return {
         "as_of": run.as_of.isoformat(),
@@ -213,7 +220,7 @@ def _describe(
         "files": [part["name"] for part in parts],
         "rows": staged.rows,
         "users": staged.figures["users"],
-        "figures": dict(staged.figures),
+        "figures": {name: told for name, told in staged.figures.items() if name != SIGNED},
         "inputs": night.to_json(),
         "metrics_key": metrics.key,
         "config": run.config.model_dump(mode="json", exclude=CONFIG_KEPT_OUT),

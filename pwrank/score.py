@@ -37,8 +37,9 @@ from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.model_inputs import history_paths, read_histories
-from pwrank.ranker.weights import load_ranker
+from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
+from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, fingerprint, write_dataset
 
 SCORE_VERSION = 2
@@ -76,7 +77,7 @@ _LOADING = threading.Lock()
 
 @functools.lru_cache(maxsize=1)
 def _load_scorer(lake: Path, night: NightRefs) -> _Scorer:
-    ranker = load_ranker(lake / night.model.path)
+    ranker = read_ranker(lake, night.model)
     items = read_item_index(
         lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
     )
@@ -241,4 +242,5 @@ def commit_staged(run: Run, night: NightRefs) -> DatasetRef:
         )
     by_source = staged.group_by("source").len().sort("source").collect()
     figures = {"users": users, "rows_by_source": dict(by_source.iter_rows())}
+    figures[SIGNED] = sign(folder, names)
     return store.commit("staged", run.as_of, key, files=names, rows=rows, figures=figures)

@@ -14,9 +14,10 @@ from pwrank.datasets import DatasetRef
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import write_model_card
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
-from pwrank.ranker.weights import load_ranker, save_ranker
+from pwrank.ranker.weights import read_ranker, save_ranker
 from pwrank.run import Run, code_version
-from pwrank.store import Progress, Store, file_sha256, fingerprint
+from pwrank.signatures import SIGNED, sign
+from pwrank.store import Progress, Store, fingerprint
 
 TRAIN_VERSION = 2
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
@@ -83,7 +84,7 @@ def train(
     events = read_events(paths)
     items = read_catalogue(store, catalogue, embeddings)
     log = read_histories(paths, items.item_ids, events).histories
-    older = load_ranker(store.lake / newest.path) if newest and config.train.warm_start else None
+    older = read_ranker(store.lake, newest) if newest and config.train.warm_start else None
 
     def tell(_phase: str, _done: int, _planned: int, _figures: dict[str, float]) -> None:
         if progress:
@@ -128,7 +129,7 @@ def _figures(
     folder: Path,
     files: list[str],
 ) -> dict[str, Any]:
-    hashes = {name: file_sha256(folder / name) for name in files}
+    hashes = sign(folder, files)
     return {
         "kind": kind,
         "model_version": f"{run.as_of}-{fingerprint(hashes)[:8]}",
@@ -137,5 +138,5 @@ def _figures(
         "data_until": histories.figures["latest_occurred_at"],
         "config_hash": section_hash(run.config.train),
         "code_version": code_version(),
-        "sha256": hashes,
+        SIGNED: hashes,
     }

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from datetime import UTC, datetime
 
 from flows.commands import Answer, a_date, add_config
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> Answer:
 
     store = Store(load_config(options.config, os.environ).lake).check_version()
     try:
-        publication = rollback(store, options.to, reason=options.reason)
+        publication = rollback(store, options.to, reason=options.reason, now=datetime.now(UTC))
     except FileNotFoundError:
         dates = ", ".join(map(str, published_dates(store))) or "none"
         raise LakeError(f"{options.to} is not published; published: {dates}") from None

@@ -18,7 +18,8 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.store import Store
 
     store = Store(load_config(options.config, os.environ).lake).check_version()
-    current = (read_current(store) or {}).get("as_of")
+    pointer = read_current(store) or {}
+    current = pointer.get("as_of")
     found = [read_publication(store, day) for day in published_dates(store)]
     lines = ["  as-of date         users         rows  model                published at"]
     for night in found:
@@ -28,8 +29,15 @@ def run(options: argparse.Namespace) -> Answer:
             f"{mark} {night['as_of']}  {night['users']:>12,} {night['rows']:>12,}  {model:<20} "
             f"{night['published_at'][:19]}"
         )
+    if pointer.get("moved", "published") != "published":
+        lines.append(f"{current} was made current by hand: {pointer['moved']}")
     if not found:
         lines = [f"nothing is published in {store.lake}; `pwrank run` publishes"]
     keys = ("as_of", "version", "users", "rows", "published_at", "known_at", "figures")
-    data = {"current": current, "dates": [{key: night[key] for key in keys} for night in found]}
+    moves = pointer.get("moves", [])
+    data = {
+        "current": current,
+        "moves": moves,
+        "dates": [{key: night[key] for key in keys} for night in found],
+    }
     return Answer("\n".join(lines), data)

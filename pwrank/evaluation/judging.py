@@ -18,6 +18,7 @@ from pwrank.evaluation.holdout import evaluate_holdout
 from pwrank.publication import read_rankings
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths
+from pwrank.signatures import verify_publication
 from pwrank.store import Store
 from pwrank.user_files import read_user_file
 
@@ -34,6 +35,7 @@ def judge(
     Rows that do not count as interest by `[clean]` are left out, as they are in training. Raises
     SourceError if no row is left.
     """
+    verify_publication(store, publication)
     brought = read_user_file(holdout, config, store.id_types() or IdTypes())
     pairs = pl.DataFrame([brought.user_id, brought.item_id]).filter(_counts(brought.frame, config))
     pairs = pairs.drop_nulls()

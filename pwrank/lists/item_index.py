@@ -20,6 +20,7 @@ from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import ItemTable
 from pwrank.ranker.model_inputs import read_catalogue
+from pwrank.signatures import verify_ref
 from pwrank.store import Store, read_json, replacing, write_json
 
 TABLE, INDEX, FACTS = "items.safetensors", "items.faiss", "facts.json"
@@ -94,7 +95,11 @@ def write_item_index(
 def read_item_index(
     lake: Path, *, index: DatasetRef, catalogue: DatasetRef, embeddings: DatasetRef
 ) -> ItemIndex:
-    """Read what `write_item_index` wrote, with the catalogue that it was built from."""
+    """Read what `write_item_index` wrote, with the catalogue that it was built from.
+
+    Raises LakeError if a file is not the one that was written.
+    """
+    verify_ref(lake, index)
     folder = lake / index.path
     tensors = load_file(folder / TABLE)
     items = read_catalogue(Store(lake), catalogue, embeddings)

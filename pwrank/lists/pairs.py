@@ -10,7 +10,7 @@ from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import IntArray
 from pwrank.ranker.model_inputs import history_paths, read_some_histories
-from pwrank.ranker.weights import load_ranker
+from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
 from pwrank.user_files import UserFile
 
@@ -31,7 +31,7 @@ def score_pairs(
     A user without history is scored by what is popular, an item that the catalogue lacks as one
     without text or interactions. Memory: one batch of users and their candidates.
     """
-    ranker = load_ranker(store.lake / night.model.path)
+    ranker = read_ranker(store.lake, night.model)
     items = read_item_index(
         store.lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
     )

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from pwrank.datasets import DatasetRef
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.model import Ranker, RankerShape
+from pwrank.signatures import verify_ref
 
 WEIGHTS_FILE = "ranker.safetensors"
 FACTS_FILE = "ranker.json"
@@ -33,6 +35,12 @@ def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     }
     (folder / FACTS_FILE).write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
     return [folder / WEIGHTS_FILE, folder / FACTS_FILE]
+
+
+def read_ranker(lake: Path, model: DatasetRef) -> Ranker:
+    """The ranker behind a ref. Raises LakeError if a file is not the one that was written."""
+    verify_ref(lake, model)
+    return load_ranker(lake / model.path)
 
 
 def load_ranker(folder: Path, device: torch.device | None = None) -> Ranker:

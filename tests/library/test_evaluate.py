@@ -12,6 +12,7 @@ from pwrank.datasets import CATALOGUE, HISTORIES, RANKINGS, IdTypes
 from pwrank.encoder.parts import EmbeddingParts
 from pwrank.evaluate import METRICS_FILE, evaluate
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
+from pwrank.signatures import describe_part
 from pwrank.store import Store, read_json, shard_of, write_dataset, write_json
 from tests.library.judged_world import AS_OF, CATALOGUE_FRAME, HISTORY, LISTS, log, rankings
 
@@ -41,7 +42,7 @@ class Night:
 
     def publish(self, lists, as_of):
         ref = self.stage(rankings(lists, as_of), as_of=as_of, key=f"s{as_of}")
-        parts = [{"name": name} for name in ref.files]
+        parts = [describe_part(path) for path in ref.file_paths(self.store.lake)]
         content = {
             "as_of": str(as_of), "version": ref.key, "staged_path": ref.path,
             "path": ref.path, "files": ref.files, "parts": parts,

@@ -19,7 +19,7 @@ from pwrank.run import cut_of
 from pwrank.stage_log import StageRecord, read_stage_records, write_stage_record
 from pwrank.store import Store
 from pwrank.train import newest_model, train
-from tests.library.tiny_world import AS_OF, NOW, stage_night
+from tests.library.tiny_world import AS_OF, NOW, stage_night, unsigned
 
 INGEST_FIGURES = {
     "landed": {"interactions": {"files": 1, "rows_in": 5, "rows_landed": 4, "rejected": {"r": 1}}},
@@ -120,7 +120,9 @@ def test_a_refused_night_with_missing_users_has_a_page_too(trained_world):
         part = pl.read_parquet(path)
         part.filter(pl.col("user_id") > "u08").write_parquet(path)
     rows = pl.scan_parquet(night.staged.file_paths(store.lake)).collect().height
-    night = dataclasses.replace(night, staged=dataclasses.replace(night.staged, rows=rows))
+    night = dataclasses.replace(
+        night, staged=dataclasses.replace(unsigned(night.staged), rows=rows)
+    )
     with pytest.raises(GateRefusedError, match="gate “user coverage”") as caught:
         night.publish()
     page = write_night_report(

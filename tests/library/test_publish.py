@@ -13,7 +13,7 @@ from pwrank import publish as publish_module
 from pwrank.errors import GateRefusedError, LakeError
 from pwrank.publication import published_dates, rankings_path, read_current, read_rankings
 from pwrank.publish import rollback
-from tests.library.tiny_world import AS_OF, stage_night
+from tests.library.tiny_world import AS_OF, stage_night, unsigned
 
 NEXT = AS_OF + timedelta(days=1)
 
@@ -29,7 +29,7 @@ def staged_copy(night, name, change):
         rows += part.height
     ref = store.commit(
         "staged", night.run.as_of, name, files=night.staged.files, rows=rows,
-        figures=night.staged.figures,
+        figures=unsigned(night.staged).figures,
     )  # fmt: skip
     return dataclasses.replace(night, staged=ref)
 
@@ -184,6 +184,9 @@ def test_rollback_moves_the_pointer_and_says_why(trained_world, first):
     rollback(trained_world.store, AS_OF, reason="bad titles")
     current = read_current(trained_world.store)
     assert (current["as_of"], current["moved"]) == (str(AS_OF), "bad titles")
+    moves = [(move["as_of"], move["moved"]) for move in current["moves"]]
+    published = [(str(AS_OF), "published"), (str(NEXT), "published")]
+    assert moves == [*published, (str(AS_OF), "bad titles")]
     assert read_rankings(trained_world.store.lake).collect().equals(first.rankings)
     with pytest.raises(FileNotFoundError):
         rollback(trained_world.store, date(2020, 1, 1))
@@ -212,6 +215,19 @@ def test_a_backfilled_old_date_does_not_retire_the_current_one(trained_world, fi
     stage_night(trained_world.run(as_of=old, publish={"keep_nights": 1})).publish()
     assert published_dates(trained_world.store) == [old, AS_OF]
     assert read_rankings(trained_world.store.lake).collect().equals(first.rankings)
+    # The very files: each is one file of two names, where globs look and where it was staged.
+    staged = first.staged.file_paths(first.run.store.lake)
+    shown = [first.run.store.lake / rankings_path(AS_OF) / path.name for path in staged]
+    assert all(one.samefile(other) for one, other in zip(shown, staged, strict=True))
+    assert [path.stat().st_nlink for path in staged] == [2, 2, 2]
+
+
+def test_parts_of_removed_nights_are_gone_under_both_names(trained_world, first):
+    first.publish()
+    inodes = {path.stat().st_ino for path in first.staged.file_paths(first.run.store.lake)}
+    stage_night(trained_world.run(as_of=NEXT, publish={"keep_nights": 1})).publish()
+    left = {path.stat().st_ino for path in first.run.store.lake.rglob("*.parquet")}
+    assert not inodes & left
 
 
 def test_a_date_that_was_never_published_is_named_with_the_latest_that_were(first):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pwrank.publish import Published, publish
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run, open_run
 from pwrank.score import commit_staged, score_shard
+from pwrank.signatures import SIGNED
 from pwrank.store import Store
 from pwrank.train import train
 from tests.library.tiny_models import WORDS
@@ -126,6 +127,12 @@ class Night:
             embeddings=refs.embeddings,
             as_of=run.as_of,
         )
+
+
+def unsigned(staged: DatasetRef) -> DatasetRef:
+    """Staged lists without their hashes, for tests that spoil what was scored."""
+    figures = {name: told for name, told in staged.figures.items() if name != SIGNED}
+    return replace(staged, figures=figures)
 
 
 def ingest_run(run: Run) -> Ingested:

@@ -1,0 +1,91 @@
+"""Is a file still what its writer noted: sha256 of models, indexes and published lists.
+
+Asked before a file is used, so that a damaged or exchanged one never ranks anything. Costs one
+read of the file: about a second for a gigabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pwrank.datasets import DatasetRef
+from pwrank.errors import LakeError
+from pwrank.store import Store, file_sha256
+
+SIGNED = "sha256"
+"""Figure of a ref, and key of a published part, that holds the hash."""
+
+
+def sign(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Name -> sha256 of files just written: the figure `sha256` of their ref."""
+    return {name: file_sha256(folder / name) for name in names}
+
+
+def describe_part(path: Path) -> dict[str, Any]:
+    """A published part as the manifest of its date holds it: name, rows, bytes, sha256."""
+    rows = pq.read_metadata(path).num_rows
+    size = path.stat().st_size
+    return {"name": path.name, "rows": rows, "bytes": size, SIGNED: file_sha256(path)}
+
+
+def verify_ref(lake: Path, ref: DatasetRef) -> None:
+    """Raise LakeError unless the files of a model or an index are what their manifest says."""
+    noted: Mapping[str, str] = ref.figures.get(SIGNED, {})
+    again = f"remove {lake / ref.path} and run {ref.as_of} again"
+    if not noted:
+        raise LakeError(f"{lake / ref.path}: its manifest names no sha256; {again}")
+    for name, wanted in noted.items():
+        _verify(lake / ref.path / name, wanted, again)
+
+
+def verify_publication(store: Store, publication: Mapping[str, Any]) -> None:
+    """Raise LakeError unless every published part is what the manifest of its date says.
+
+    Both where `read_rankings` finds it and where a glob does; of two names of one file, one is
+    read.
+    """
+    again = f"`pwrank run --as-of {publication['as_of']}` makes the date again"
+    for part in publication["parts"]:
+        kept = store.lake / publication["staged_path"] / part["name"]
+        shown = store.lake / publication["path"] / part["name"]
+        _verify(kept, part[SIGNED], f"remove the file; {again}")
+        if not shown.exists() or not shown.samefile(kept):
+            _verify(shown, part[SIGNED], f"remove the file; {again}")
+
+
+def check_sizes(store: Store, publication: Mapping[str, Any]) -> list[Path]:
+    """Paths of the published parts. Raises LakeError for one that is gone or of another size.
+
+    What a reader can afford: no file is read.
+    """
+    again = f"`pwrank run --as-of {publication['as_of']}` makes the date again"
+    paths = []
+    for part in publication["parts"]:
+        path = store.lake / publication["staged_path"] / part["name"]
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise LakeError(f"{path}: published, but no longer there; {again}") from None
+        if size != part["bytes"]:
+            raise LakeError(
+                f"{path}: not the file that was published ({size:,} bytes, its manifest says "
+                f"{part['bytes']:,}); remove it; {again}"
+            )
+        paths.append(path)
+    return paths
+
+
+def _verify(path: Path, wanted: str, again: str) -> None:
+    try:
+        found = file_sha256(path)
+    except FileNotFoundError:
+        raise LakeError(f"{path}: no such file; {again}") from None
+    if found != wanted:
+        raise LakeError(
+            f"{path}: not the file that was written (sha256 {found[:12]}, its manifest says "
+            f"{wanted[:12]}); {again}"
+        )
