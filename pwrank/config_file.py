@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from pwrank.config import Config
-from pwrank.errors import ConfigError
+from pwrank.errors import ConfigError, without_credentials
 
 ENVIRONMENT_PREFIX = "PWRANK__"
 
@@ -53,6 +53,7 @@ def resolve_config(
     set_by: Mapping[Location, str] | None = None,
 ) -> Config:
     """Validate a raw mapping; `place` names it in errors, except for what `set_by` says."""
+    _refuse_credentials(raw, (), set_by or {}, place)
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -81,6 +82,24 @@ def resolve_config(
             "encoder": config.encoder.model_copy(update=encoder),
         }
     )
+
+
+def _refuse_credentials(
+    value: Any, location: Location, set_by: Mapping[Location, str], place: str
+) -> None:
+    """Raise ConfigError for a URL with a password: a configuration is copied to many places."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_credentials(inner, (*location, key), set_by, place)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _refuse_credentials(inner, (*location, number), set_by, place)
+    elif isinstance(value, str) and without_credentials(value) != value:
+        dotted = ".".join(map(str, location))
+        raise ConfigError(
+            f"{_place(location, set_by, place)}: {dotted} = {value!r}: a URL with credentials; "
+            "leave them out, and give them in the environment of the program that needs them"
+        )
 
 
 def section_hash(*sections: BaseModel | Mapping[str, Any] | str) -> str:

@@ -16,14 +16,25 @@ None of these heals by itself, so none is retried; an `OSError` may heal (see `i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_CREDENTIALS = re.compile(r"\b([a-zA-Z][\w+.-]*:/{1,2})[^\s/?#@]+@")
+
+
+def without_credentials(text: str) -> str:
+    """The text with `user:password@` of every URL in it hidden."""
+    return _CREDENTIALS.sub(r"\1***@", text)
+
 
 class PwrankError(Exception):
-    """Base of every error that pwrank raises on purpose."""
+    """Base of every error that pwrank raises on purpose; credentials in URLs are not repeated."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_credentials(message))
 
 
 class InputError(PwrankError):

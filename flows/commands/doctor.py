@@ -55,7 +55,9 @@ def _processor() -> list[Finding]:
 def _prefect() -> Finding:
     from prefect.settings import PREFECT_API_URL
 
-    url = PREFECT_API_URL.value()
+    from pwrank.errors import without_credentials
+
+    url = without_credentials(PREFECT_API_URL.value() or "")
     return "prefect api", True, url or "none configured; each command starts its own"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pwrank.errors import LakeError
+from pwrank.errors import ConfigError, LakeError, without_credentials
 from pwrank.evaluation.judging import judge
 from pwrank.index import index
 from pwrank.lists.pairs import score_pairs
@@ -191,3 +191,55 @@ def test_every_file_of_a_lake_is_of_a_kind_that_only_holds_data(world):
             case _:
                 pytest.fail(f"what is {path}?")
     assert {".parquet", ".json", ".safetensors", ".faiss"} <= kinds
+
+
+# --- secrets -------------------------------------------------------------------------------
+
+SECRET = "hunter2-correct-horse"  # noqa: S105 - planted
+PLACES = {
+    "source.interactions": {"source": {"interactions": f"s3://key:{SECRET}@bucket/drops"}},
+    "encoder.model": {"encoder": {"model": f"https://user:{SECRET}@models.example/one"}},
+    "lake": {"lake": f"s3://key:{SECRET}@bucket/lake"},
+    "clean.positive_events.1": {"clean": {"positive_events": ["buy", f"x://{SECRET}@y"]}},
+    "score.k": {"score": {"k": f"redis://:{SECRET}@cache/0"}},
+}
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_configuration_with_a_password_is_refused_without_repeating_it(tiny_world, command, key):
+    with pytest.raises(ConfigError) as caught:
+        tiny_world.configure(**PLACES[key])
+    told = command("check", "--config", tiny_world.config_file)
+    told.refuses([f"pwrank.toml: {key} = ", "***@", "a URL with credentials; leave them out"])
+    assert SECRET not in str(caught.value) + told.out + told.err
+    assert not tiny_world.store.lake.exists()
+
+
+def test_a_password_set_by_environment_is_refused_by_the_name_of_its_variable(tiny_world, command):
+    name = "PWRANK__SOURCE__INTERACTIONS"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(name, f"s3://key:{SECRET}@bucket/drops")
+        told = command("check", "--config", tiny_world.config_file)
+    told.refuses([f"environment {name}: source.interactions", "***@bucket"])
+    assert SECRET not in told.err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"https://user:{SECRET}@host/a and s3://{SECRET}@b", "https://***@host/a and s3://***@b"),
+        ("mail me@example.com, 3:4@5, https://host/a@b?c=d@e", None),
+    ],
+)
+def test_credentials_of_urls_are_hidden_and_nothing_else(text, told):
+    assert without_credentials(text) == (told or text)
+    assert str(LakeError(text)) == (told or text)
+
+
+def test_what_a_night_writes_and_says_holds_no_value_of_the_environment(tiny_world, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_KEY", SECRET)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    stage_night(tiny_world.run()).publish()
+    files = [path for path in tiny_world.store.lake.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
