@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench audit licences clean
 
 demo: .venv/.demo
 	.venv/bin/pwrank demo
@@ -18,6 +18,13 @@ check: .venv/.test
 
 bench: .venv/.test
 	.venv/bin/python tests/benchmarks/bench_embed.py
+
+audit: .venv/.test
+	$(PIP) --editable '.[audit]'
+	.venv/bin/python .ci/audit.py
+
+licences: .venv/.test
+	.venv/bin/python .ci/licences.py
 
 # The stamps make a second `make` install nothing. constraints.txt pins what was tested: an
 # unconstrained torch pulls gigabytes of CUDA libraries on machines that have no GPU.
