@@ -22,15 +22,21 @@ from tasks.train import train
 
 @flow(name="nightly", flow_run_name=run_name, persist_result=False)
 def nightly(
-    config: Path, as_of: date | None = None, known_at: str | None = None, *, retrain: bool = False
+    config: Path,
+    as_of: date | None = None,
+    known_at: str | None = None,
+    *,
+    retrain: bool = False,
+    overrides: dict[str, str] | None = None,
 ) -> Published:
     """Rank the catalogue for every user as of one date, and publish.
 
     config: TOML file. as_of: nothing from 00:00 of this date on exists for the run; by default
     the day for which the run was scheduled. known_at: "now", or an ISO time, to see rows that
     arrived after the date was first published. retrain: train even if the model is not due.
+    overrides: gates whose refusal does not count tonight, each with the reason to be recorded.
     """
-    with started_run(config, as_of, known_at) as run:
+    with started_run(config, as_of, known_at, overrides) as run:
         again = Retrying(run)
         known = again(ingest)(run)
         embeddings = again(embed)(run, known.catalogue)

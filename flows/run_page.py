@@ -90,14 +90,18 @@ def night_page(run: Run, records: Sequence[StageRecord], error: Exception | None
         "## Gates" if gates else "",
         _table(
             ("gate", "said", "figure", "bound"),
-            [
-                (g["gate"], "passed" if g["passed"] else "**refused**", g["figure"], g["bound"])
-                for g in gates
-            ],
+            [(g["gate"], _said(g), g["figure"], g["bound"]) for g in gates],
         ),
         f"Report: `{run.store.lake / 'reports' / f'as_of={run.as_of}' / 'report.html'}`",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _said(gate: Mapping[str, Any]) -> str:
+    """What a gate said, with the reason where its refusal was overridden."""
+    if gate["passed"]:
+        return "passed"
+    return f"overridden: {gate['override']}" if gate["override"] else "**refused**"
 
 
 def _figures(records: Sequence[StageRecord], stage: str) -> Mapping[str, Any]:

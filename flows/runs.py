@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from pwrank.config import RuntimeConfig
 from pwrank.config_file import load_config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import ConfigError, PwrankError
+from pwrank.gates.verdicts import checked_overrides
 from pwrank.ingest import Ingested
 from pwrank.locks import date_lease
 from pwrank.publication import published_dates
@@ -52,13 +53,24 @@ def run_name() -> str:
 
 
 @contextlib.contextmanager
-def started_run(config: Path, as_of: date | None, known_at: str | None) -> Iterator[Run]:
+def started_run(
+    config: Path,
+    as_of: date | None,
+    known_at: str | None,
+    overrides: Mapping[str, str] | None = None,
+) -> Iterator[Run]:
     """Load the configuration, open the lake, hold the date and show what came of it."""
     resolved = load_config(config, os.environ)
     now = datetime.now(UTC)
     day = as_of or scheduled_day(resolved.time_zone)
     refuse_future(day, now)
-    run = open_run(resolved, day, now=now, known_at=parse_known_at(known_at, now))
+    run = open_run(
+        resolved,
+        day,
+        now=now,
+        known_at=parse_known_at(known_at, now),
+        overrides=checked_overrides(overrides or {}),
+    )
     holder = {"host": socket.gethostname(), "process": os.getpid(), "since": f"{now:%F %T} UTC"}
     with date_lease(run.store, run.as_of, holder), shown_in_ui(run):
         yield run

@@ -23,6 +23,7 @@ from pydantic import (
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
 
 
 def _known_zone(name: str) -> str:
@@ -300,6 +301,36 @@ class GatesConfig(Section):
     """Largest share of users with history who get the very same first ten items."""
     min_list_fill: Probability = 1.0
     """Share of lists that are as long as they can be."""
+    max_same_first_share: Probability = 0.9
+    """Largest share of users with history who get the same first item."""
+    max_popular_share: Probability = 0.2
+    """Of the rows of users with history, those that do not look at it."""
+    max_cold_share: Probability = 0.9
+    """Of the first ten places, those of items that nobody ever touched."""
+    compare_days: PositiveInt = 7
+    """Lists published at most so long ago, with the same model and configuration, are compared by
+    the narrow bounds; others by those that end in `_changed`."""
+    max_score_psi: NonNegative = 1.0
+    """Population stability index of the scores in the first ten ranks."""
+    max_score_psi_changed: NonNegative = 8.0
+    min_rbo: Probability = 0.1
+    """Mean rank-biased overlap of the first ten ranks, over users with both lists."""
+    min_rbo_changed: Probability = 0.02
+    max_churn: Probability = 0.85
+    """Mean share of the first ten items that the last list did not have there."""
+    max_churn_changed: Probability = 0.97
+    max_takeover: Probability = 0.8
+    """Largest rise, in share of the personal first tens, of one item since the last list."""
+    max_lists_lost: Probability = 0.25
+    """Users with a personal list before, and none now."""
+    sample_users: PositiveInt = 300
+    """Users on whom model and index are tried."""
+    min_against_popularity: NonNegative = 0.6
+    """NDCG@10 of the model over that of the best popularity, on the same users."""
+    min_against_champion: NonNegative = 0.7
+    """NDCG@10 of a new model over that of the model before, on what came after both."""
+    sample_texts: NonNegativeInt = 16
+    """Texts encoded once more and compared with the embeddings of the night; 0: none."""
 
 
 class PublishConfig(Section):

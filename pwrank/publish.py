@@ -6,15 +6,13 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from pwrank.config_file import section_hash
-from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
-from pwrank.errors import ContractError, GateRefusedError
-from pwrank.lists.gates import ShardCheck, Verdict, check_shard, verdicts
+from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
+from pwrank.errors import GateRefusedError
+from pwrank.gates.night import judge_night
+from pwrank.gates.verdicts import OVERRIDABLE, Verdict, refusal_lines
 from pwrank.publication import (
     RANKINGS_VERSION,
     link_parts,
@@ -27,7 +25,6 @@ from pwrank.publication import (
     write_current,
 )
 from pwrank.published_refs import NightRefs
-from pwrank.ranker.model_inputs import history_paths, users_path
 from pwrank.run import Run, code_version
 from pwrank.signatures import SIGNED, describe_part, verify_publication, verify_ref
 from pwrank.store import Progress, Store, write_json
@@ -75,8 +72,8 @@ def publish(
         if earlier["version"] == staged.key and _is_visible(store, earlier, run.as_of):
             verify_publication(store, earlier)
             return _point(store, earlier, reused=True)
-    found = check_staged(run, staged=staged, night=night, tell=progress)
-    refused = [verdict for verdict in found if not verdict.passed]
+    found = judge_night(run, staged=staged, night=night, tell=progress)
+    refused = [verdict for verdict in found if verdict.refuses]
     if refused:
         gates = [verdict.to_json() for verdict in found]
         raise GateRefusedError(_refusal(run, staged, refused), gates)
@@ -86,47 +83,6 @@ def publish(
     published = _point(store, publication, reused=False)
     retire(store, keep_nights=run.config.publish.keep_nights, as_of=run.as_of)
     return published
-
-
-def check_staged(
-    run: Run,
-    *,
-    staged: DatasetRef,
-    night: NightRefs,
-    tell: Progress | None = None,
-) -> list[Verdict]:
-    """Run every gate over the staged parts, one shard at a time."""
-    store, config = run.store, run.config
-    ids = store.id_types() or IdTypes()
-    (catalogue_path,) = night.catalogue.file_paths(store.lake)
-    items = pl.read_parquet(catalogue_path, columns=["item_id", "available"])
-    parts = history_paths(store, night.histories)
-    checks: list[ShardCheck] = []
-    for staged_path, history_path in zip(staged.file_paths(store.lake), parts, strict=True):
-        rankings = pl.read_parquet(staged_path)
-        if rankings.schema != RANKINGS.schema(ids):
-            raise ContractError(f"{staged_path}: schema {rankings.schema}")
-        users = pl.read_parquet(users_path(history_path))
-        seen = pl.read_parquet(history_path, columns=list(HISTORIES.columns)[:2])
-        owed = owed_users(users, history_path, run)
-        checks.append(check_shard(rankings, owed, seen=seen, catalogue=items, config=config))
-        if tell:
-            tell(rankings.height)
-    found = verdicts(checks, config)
-    rows = sum(check.rows for check in checks)
-    if rows != staged.rows:
-        raise ContractError(f"{staged.path}: {staged.rows} rows staged, {rows} found")
-    return found
-
-
-def owed_users(users: pl.DataFrame, history_path: Path, run: Run) -> pl.DataFrame:
-    """Users of a shard who are owed a list: all, or with `active_days` the recently active."""
-    days = run.config.score.active_days
-    if not days:
-        return users
-    since = pl.lit(run.cut) - pl.duration(days=days)
-    recent = pl.scan_parquet(history_path).filter(pl.col("occurred_at") >= since)
-    return users.join(recent.select("user_id").unique().collect(), on="user_id", how="semi")
 
 
 def rollback(
@@ -230,6 +186,7 @@ def _describe(
         "known_at": run.known_at.isoformat(),
         "published_at": run.now.isoformat(),
         "gates": [verdict.to_json() for verdict in found],
+        "overrides": {v.gate: v.override for v in found if v.override},
     }
 
 
@@ -240,7 +197,9 @@ def _refusal(run: Run, staged: DatasetRef, refused: Sequence[Verdict]) -> str:
             f"the staged rows are kept in {run.store.lake / staged.path}"
         )
     ]
-    for verdict in refused:
-        sample = f"; e.g. {verdict.sample}" if verdict.sample else ""
-        lines.append(f"gate “{verdict.gate}”: {verdict.figure}, wanted {verdict.bound}{sample}")
+    lines += refusal_lines(refused)
+    if any(verdict.gate in OVERRIDABLE for verdict in refused):
+        first = next(verdict.gate for verdict in refused if verdict.gate in OVERRIDABLE)
+        name = first.replace(" ", "-")
+        lines.append(f'if this is as it should be: run again with --override {name}="why"')
     return "\n".join(lines)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from zoneinfo import ZoneInfo
@@ -23,6 +24,8 @@ class Run:
     """When tonight's rows become known; fixed once, so that a retry tells the same."""
     known_at: datetime
     """Only what was ingested until then exists for the run."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Gate -> why its refusal is overridden tonight."""
 
     @property
     def store(self) -> Store:
@@ -42,7 +45,12 @@ def cut_of(as_of: date, time_zone: str) -> datetime:
 
 
 def open_run(
-    config: Config, as_of: date, *, now: datetime, known_at: datetime | None = None
+    config: Config,
+    as_of: date,
+    *,
+    now: datetime,
+    known_at: datetime | None = None,
+    overrides: Mapping[str, str] | None = None,
 ) -> Run:
     """Open the lake and fix what the run may know.
 
@@ -53,7 +61,7 @@ def open_run(
     if known_at is None:
         with contextlib.suppress(FileNotFoundError):
             known_at = datetime.fromisoformat(read_publication(store, as_of)["known_at"])
-    return Run(config, as_of, now, known_at or now)
+    return Run(config, as_of, now, known_at or now, dict(overrides or {}))
 
 
 def code_version() -> str:

@@ -14,12 +14,13 @@ from pwrank.datasets import DatasetRef
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import write_model_card
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
+from pwrank.ranker.validation import Champion
 from pwrank.ranker.weights import read_ranker, save_ranker
-from pwrank.run import Run, code_version
+from pwrank.run import Run, code_version, cut_of
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint
 
-TRAIN_VERSION = 2
+TRAIN_VERSION = 3
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
 
 
@@ -84,7 +85,7 @@ def train(
     events = read_events(paths)
     items = read_catalogue(store, catalogue, embeddings)
     log = read_histories(paths, items.item_ids, events).histories
-    older = read_ranker(store.lake, newest) if newest and config.train.warm_start else None
+    champion = _champion(run, newest)
 
     def tell(_phase: str, _done: int, _planned: int, _figures: dict[str, float]) -> None:
         if progress:
@@ -98,12 +99,15 @@ def train(
         seed=config.seed,
         checkpoint=folder / "checkpoint",
         progress=tell,
-        warm_start=older,
+        warm_start=champion.ranker if champion and config.train.warm_start else None,
+        champion=champion,
         device=_device(),
     )
     files = [path.name for path in save_ranker(ranker, folder)]
     figures = _figures(run, kind, histories, metrics, events=events, folder=folder, files=files)
-    figures["warm_start"] = newest.key if older and newest else None
+    figures["encoder"] = embeddings.figures["encoder"]
+    figures["champion"] = newest.key if newest else None
+    figures["warm_start"] = figures["champion"] if config.train.warm_start else None
     write_model_card(folder / "README.md", run, figures)
     return store.commit(
         "models",
@@ -113,6 +117,13 @@ def train(
         rows=log.num_interactions,
         figures=figures,
     )
+
+
+def _champion(run: Run, newest: DatasetRef | None) -> Champion | None:
+    if newest is None or newest.as_of is None:
+        return None
+    trained_until = int(cut_of(newest.as_of, run.config.time_zone).timestamp())
+    return Champion(read_ranker(run.store.lake, newest), trained_until)
 
 
 def _device() -> torch.device:

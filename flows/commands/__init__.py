@@ -32,6 +32,26 @@ def add_as_of(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument("--as-of", type=a_date, metavar="YYYY-MM-DD", help=meaning)
 
 
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """`--override GATE=REASON`, as often as needed."""
+    parser.add_argument(
+        "--override",
+        type=an_override,
+        action="append",
+        default=[],
+        metavar="GATE=REASON",
+        help="publish although this gate refuses; the reason is recorded (may be repeated)",
+    )
+
+
+def an_override(text: str) -> tuple[str, str]:
+    """A gate and why its refusal does not count tonight."""
+    gate, separator, reason = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not GATE=REASON")
+    return gate, reason
+
+
 def a_date(text: str) -> date:
     """A date argument."""
     try:

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> Answer:
     folder = options.folder.absolute()
     prepare = _movielens if options.from_folder else _shop
     config, as_of, holdout = prepare(folder, options.from_folder)
-    told = argparse.Namespace(config=config, as_of=as_of, known_at=None, retrain=False)
+    told = argparse.Namespace(config=config, as_of=as_of, known_at=None, retrain=False, override=[])
     night = nightly_run.run(told)
     judged = evaluate.run(
         argparse.Namespace(config=config, as_of=as_of, holdout=holdout, slices=SHOWN_SLICES)

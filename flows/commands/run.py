@@ -2,7 +2,7 @@
 
 import argparse
 
-from flows.commands import Answer, add_as_of, add_config
+from flows.commands import Answer, add_as_of, add_config, add_overrides
 from flows.console import check_before, stage_lines, stage_table
 
 
@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="see rows that arrived after the date was first published (default: do not)",
     )
     parser.add_argument("--retrain", action="store_true", help="train even if not due")
+    add_overrides(parser)
 
 
 def run(options: argparse.Namespace) -> Answer:
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> Answer:
             as_of=options.as_of,
             known_at=options.known_at,
             retrain=options.retrain,
+            overrides=dict(options.override),
         )
     table, data = stage_table(config, published.as_of)
     state = "was published already, unchanged" if published.reused else "is published"

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from flows.commands import Answer, add_config
+from flows.commands import Answer, add_config, plain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +29,13 @@ def run(options: argparse.Namespace) -> Answer:
             f"{mark} {night['as_of']}  {night['users']:>12,} {night['rows']:>12,}  {model:<20} "
             f"{night['published_at'][:19]}"
         )
+        for gate, reason in night["overrides"].items():
+            lines.append(f"    gate “{gate}” was overridden: {plain(reason)}")
     if pointer.get("moved", "published") != "published":
         lines.append(f"{current} was made current by hand: {pointer['moved']}")
     if not found:
         lines = [f"nothing is published in {store.lake}; `pwrank run` publishes"]
-    keys = ("as_of", "version", "users", "rows", "published_at", "known_at", "figures")
+    keys = ("as_of", "version", "users", "rows", "published_at", "known_at", "figures", "overrides")
     moves = pointer.get("moves", [])
     data = {
         "current": current,

@@ -200,10 +200,11 @@ def intra_list_diversity(users: Ints, vectors: npt.NDArray[np.float32]) -> Float
 
 
 def list_overlap(first: pl.DataFrame, second: pl.DataFrame, *, k: int) -> pl.DataFrame:
-    """`user_id, rbo, jaccard` of the first k ranks, for users who have both lists, by user_id.
+    """`user_id, rbo, jaccard, churn` of the first k ranks, of users with both lists, by user_id.
 
     rbo: extrapolated rank-biased overlap (Webber, Moffat and Zobel 2010, eq. 30), p = 0.9, at the
-    depth of the shorter list. jaccard: common items / items of either.
+    depth of the shorter list. jaccard: common items / items of either. churn: share of the
+    longer list that the other lacks.
     """
     cut = [frame.filter(pl.col("rank") <= k) for frame in (first, second)]
     sizes = [frame.group_by("user_id").agg(pl.len().alias("n")) for frame in cut]
@@ -221,6 +222,7 @@ def list_overlap(first: pl.DataFrame, second: pl.DataFrame, *, k: int) -> pl.Dat
     return users.select("user_id").with_columns(
         pl.Series("rbo", _rbo(code, depth, shorter)),
         pl.Series("jaccard", both / np.maximum(n + other - both, 1)),
+        pl.Series("churn", 1.0 - both / np.maximum(np.maximum(n, other), 1)),
     )
 
 

@@ -1,1 +1,1 @@
-"""From user vectors to checked lists: candidates, rules, gates."""
+"""From user vectors to lists: candidates, rules, sources."""

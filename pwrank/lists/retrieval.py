@@ -43,8 +43,7 @@ def build_index(
     kind = config.kind
     if kind == "auto":
         kind = "exact" if len(rows) <= config.exact_up_to else "ivf"
-    exact = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
-    exact.add_with_ids(vectors, rows)
+    exact = exact_index(vectors, rows)
     if kind == "exact" or len(queries) == 0:
         return exact, RecallCertificate("exact", 1.0, k, len(queries), 0)
     lists = max(1, int(4 * math.sqrt(len(rows))))
@@ -60,6 +59,13 @@ def build_index(
         index.nprobe = probes
         recall = overlap(index.search(queries, k)[1], truth)
     return index, RecallCertificate("ivf", recall, k, len(queries), probes)
+
+
+def exact_index(vectors: FloatArray, rows: IntArray) -> faiss.Index:
+    """Exact search over vectors (n, d), under their rows (n,)."""
+    exact = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
+    exact.add_with_ids(vectors, rows)
+    return exact
 
 
 def overlap(found: IntArray, truth: IntArray) -> float:

@@ -48,6 +48,7 @@ from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.popularity import ItemActivity, item_activity, snapshot_times
 from pwrank.ranker.rating_training import fit_rating_heads, like_threshold, rated_examples
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
+from pwrank.ranker.validation import Champion, validation_figures
 from pwrank.ranker.warm_start import adopt
 
 
@@ -261,10 +262,12 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     warm_start: Ranker | None = None,
+    champion: Champion | None = None,
     device: torch.device | None = None,
 ) -> tuple[Ranker, dict[str, float]]:
     """Train on interactions before `cut` (unix seconds); returns the ranker and its figures.
 
+    champion: the ranker in use, tried on the same users as the new one and popularity.
     A killed fit goes on from `checkpoint` and ends the same. Raises InputError where there is
     nothing to learn from.
     """
@@ -286,6 +289,14 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
         )
         torch.manual_seed(seed + 1)
         figures = _learn_from_window(fit, search, start)
+        figures |= validation_figures(
+            search,
+            champion,
+            evidence,
+            start=start,
+            most_users=config.validation_users,
+            rng=fit.rng(9),
+        )
         torch.manual_seed(seed + 2)
         final = fit.untrained()
         _train_encoder(fit, final, log, phase="final", planned=max(epochs.best, 1), start=None)

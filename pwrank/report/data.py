@@ -59,6 +59,8 @@ class Gate(TypedDict):
     figure: str
     bound: str
     sample: NotRequired[str]
+    override: NotRequired[str]
+    """Why its refusal did not count."""
 
 
 class Validation(TypedDict):

@@ -7,7 +7,7 @@ import pytest
 
 from pwrank.config import Config
 from pwrank.datasets import RANKINGS, IdTypes
-from pwrank.lists.gates import check_shard, verdicts
+from pwrank.gates.rows import check_shard, row_verdicts
 from tests.library.judged_world import rankings
 
 CROWD = "uvwxyzklmnop"
@@ -26,7 +26,9 @@ def refused_by(frame, users=tuple(GOOD), settings=None):
     settings = settings or config()
     owed = pl.DataFrame({"user_id": list(users)}, schema={"user_id": pl.String})
     check = check_shard(frame, owed, seen=SEEN, catalogue=CATALOGUE, config=settings)
-    return {verdict.gate: verdict for verdict in verdicts([check], settings) if not verdict.passed}
+    return {
+        verdict.gate: verdict for verdict in row_verdicts([check], settings) if not verdict.passed
+    }
 
 
 def changed(row, **values):
@@ -53,7 +55,7 @@ def test_a_good_night_passes_every_gate():
         ("score rises with rank", changed(1, score=0.9)),
         ("score rises with rank", changed(1, score=0.9, source="popular_fill")),
         ("item not available", changed(2, item_id="gone")),
-        ("item not available", changed(2, item_id="never heard of")),
+        ("unknown item", changed(2, item_id="never heard of")),
         ("seen item", changed(2, item_id="a")),
         ("item twice in a list", changed(2, item_id="b")),
         ("user not owed a list", rankings(GOOD | {"stranger": "abc"})),
@@ -91,7 +93,7 @@ def test_a_user_who_has_seen_everything_is_owed_nothing():
     settings = config()
     frame = rankings({"w": "abc"})
     check = check_shard(frame, users, seen=everything, catalogue=CATALOGUE, config=settings)
-    assert all(verdict.passed for verdict in verdicts([check], settings))
+    assert all(verdict.passed for verdict in row_verdicts([check], settings))
 
 
 def test_seen_items_may_come_back_where_that_is_configured():
@@ -131,5 +133,5 @@ def test_shards_are_added_up_before_deciding():
         )
         for user, items in dict.fromkeys(CROWD, "cde").items()
     ]
-    refused = [verdict.gate for verdict in verdicts(checks, settings) if not verdict.passed]
-    assert refused == ["personal lists"]
+    refused = {verdict.gate for verdict in row_verdicts(checks, settings) if not verdict.passed}
+    assert refused == {"personal lists", "one item", "cold items"}

@@ -1,0 +1,99 @@
+"""Every gate over the staged parts, read from the lake rather than told by the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
+from pwrank.errors import ContractError
+from pwrank.gates.comparison import LastLists, compare_with_last
+from pwrank.gates.model import judge_model, model_of
+from pwrank.gates.rows import ShardCheck, check_shard, row_verdicts
+from pwrank.gates.verdicts import Verdict, overridden
+from pwrank.publication import published_dates, read_publication, read_rankings
+from pwrank.published_refs import NightRefs
+from pwrank.ranker.model_inputs import history_paths, users_path
+from pwrank.run import Run
+from pwrank.store import Progress, Store
+
+LISTS_DEPEND_ON = ("clean", "encoder", "index", "score", "rerank")
+"""Sections of the configuration that change the lists of one and the same model."""
+
+
+def judge_night(
+    run: Run, *, staged: DatasetRef, night: NightRefs, tell: Progress | None = None
+) -> list[Verdict]:
+    """What every gate says of the staged lists, with the overrides of the run."""
+    checks = check_parts(run, staged=staged, night=night, tell=tell)
+    last = last_publication(run.store, run.as_of)
+    lists = _last_lists(run, night, last) if last else None
+    users = sum(check.users_listed for check in checks)
+    parts = staged.file_paths(run.store.lake)
+    found = [
+        *row_verdicts(checks, run.config),
+        *compare_with_last(parts, users, lists, run.config.gates),
+        *judge_model(run, night, new=last is None or model_of(last) != night.model.key),
+    ]
+    return overridden(found, run.overrides)
+
+
+def last_publication(store: Store, as_of: date) -> dict[str, Any] | None:
+    """The manifest of the newest date published before `as_of`."""
+    last = max((day for day in published_dates(store) if day < as_of), default=None)
+    return read_publication(store, last) if last else None
+
+
+def _last_lists(run: Run, night: NightRefs, last: Mapping[str, Any]) -> LastLists:
+    recent = date.fromisoformat(last["as_of"]) + timedelta(days=run.config.gates.compare_days)
+    config = run.config.model_dump(mode="json", include=set(LISTS_DEPEND_ON))
+    same_making = (
+        run.as_of <= recent
+        and model_of(last) == night.model.key
+        and all(last["config"].get(name) == config[name] for name in LISTS_DEPEND_ON)
+    )
+    return LastLists(last["as_of"], read_rankings(run.store.lake, last["as_of"]), same_making)
+
+
+def check_parts(
+    run: Run,
+    *,
+    staged: DatasetRef,
+    night: NightRefs,
+    tell: Progress | None = None,
+) -> list[ShardCheck]:
+    """Look at every row, one shard in memory at a time."""
+    store, config = run.store, run.config
+    ids = store.id_types() or IdTypes()
+    (catalogue_path,) = night.catalogue.file_paths(store.lake)
+    items = pl.read_parquet(catalogue_path, columns=["item_id", "available"])
+    parts = history_paths(store, night.histories)
+    checks: list[ShardCheck] = []
+    for staged_path, history_path in zip(staged.file_paths(store.lake), parts, strict=True):
+        rankings = pl.read_parquet(staged_path)
+        if rankings.schema != RANKINGS.schema(ids):
+            raise ContractError(f"{staged_path}: schema {rankings.schema}")
+        users = pl.read_parquet(users_path(history_path))
+        seen = pl.read_parquet(history_path, columns=list(HISTORIES.columns)[:2])
+        owed = owed_users(users, history_path, run)
+        checks.append(check_shard(rankings, owed, seen=seen, catalogue=items, config=config))
+        if tell:
+            tell(rankings.height)
+    rows = sum(check.rows for check in checks)
+    if rows != staged.rows:
+        raise ContractError(f"{staged.path}: {staged.rows} rows staged, {rows} found")
+    return checks
+
+
+def owed_users(users: pl.DataFrame, history_path: Path, run: Run) -> pl.DataFrame:
+    """Users of a shard who are owed a list: all, or with `active_days` the recently active."""
+    days = run.config.score.active_days
+    if not days:
+        return users
+    since = pl.lit(run.cut) - pl.duration(days=days)
+    recent = pl.scan_parquet(history_path).filter(pl.col("occurred_at") >= since)
+    return users.join(recent.select("user_id").unique().collect(), on="user_id", how="semi")
