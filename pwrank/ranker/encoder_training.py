@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,14 @@ class _Targets:
     """(r,) int64: what was popular then."""
     weight: Tensor
     """(r,) float32."""
+
+
+def balanced(log: Histories, balance: float) -> Histories:
+    """The same log, weighted so that heavy users do not drown the others; mean weight as before."""
+    factor = np.maximum(log.lengths, 1).astype(np.float64) ** -balance
+    weight = log.weight * factor[log.user]
+    scale = log.weight.mean() / max(float(weight.mean()), 1e-12)
+    return replace(log, weight=(weight * scale).astype(np.float32))
 
 
 def fit_prior(ranker: Ranker, log: Histories, timeline: TimeLine, *, steps: int) -> float:

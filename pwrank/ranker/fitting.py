@@ -24,6 +24,7 @@ from pwrank.ranker.encoder_training import (
     FULL_SOFTMAX_ITEMS,
     EncoderTask,
     TimeLine,
+    balanced,
     fit_prior,
     next_item_loss,
     train_epoch,
@@ -98,14 +99,6 @@ def make_optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer
         ],
         lr=config.learning_rate,
     )
-
-
-def balanced(log: Histories, balance: float) -> Histories:
-    """The same log, weighted so that heavy users do not drown the others; mean weight as before."""
-    factor = np.maximum(log.lengths, 1).astype(np.float64) ** -balance
-    weight = log.weight * factor[log.user]
-    scale = log.weight.mean() / max(float(weight.mean()), 1e-12)
-    return replace(log, weight=(weight * scale).astype(np.float32))
 
 
 def prepare_encoder_task(
@@ -289,14 +282,8 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
         )
         torch.manual_seed(seed + 1)
         figures = _learn_from_window(fit, search, start)
-        figures |= validation_figures(
-            search,
-            champion,
-            evidence,
-            start=start,
-            most_users=config.validation_users,
-            rng=fit.rng(9),
-        )
+        rivals, users = (search, champion), config.validation_users
+        figures |= validation_figures(rivals, evidence, start, most_users=users, rng=fit.rng(9))
         torch.manual_seed(seed + 2)
         final = fit.untrained()
         _train_encoder(fit, final, log, phase="final", planned=max(epochs.best, 1), start=None)

@@ -25,19 +25,19 @@ class Champion:
 
 
 def validation_figures(
-    challenger: Ranker,
-    champion: Champion | None,
+    rivals: tuple[Ranker, Champion | None],
     evidence: Evidence,
-    *,
     start: int,
+    *,
     most_users: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:
     """NDCG@10 of each, and the standard error of the challenger's difference to the others.
 
-    start: unix seconds; what came later taught the challenger's heads, but not its encoder. With
-    a champion, only what came after its training counts.
+    rivals: challenger and champion. start: unix seconds; what came later taught the challenger's
+    heads, but not its encoder. With a champion, only what came after its training counts.
     """
+    challenger, champion = rivals
     later = max(start, champion.since) if champion else start
     examples = _examples(evidence, later, most_users, rng)
     if champion and len(np.unique(examples.user)) < FEWEST_USERS:
