@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "the whole nightly run on a generated shop, then what came of it",
     "init": "write a configuration file to start from",
     "check": "look at the configuration and the data without running anything",
+    "plan": "what a night will do and take on this machine, before anything starts",
     "run": "the nightly run: ingest, embed, train if due, score, publish",
     "backfill": "the nightly run for a range of past dates",
     "train": "train a ranker now",

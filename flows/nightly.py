@@ -15,6 +15,7 @@ from tasks.embed import embed
 from tasks.evaluate import evaluate
 from tasks.index import index
 from tasks.ingest import ingest
+from tasks.planning import note_plan
 from tasks.publish import publish
 from tasks.score import score, stage_rankings
 from tasks.train import train
@@ -37,6 +38,7 @@ def nightly(
     overrides: gates whose refusal does not count tonight, each with the reason to be recorded.
     """
     with started_run(config, as_of, known_at, overrides) as run:
+        note_plan(run, retrain=retrain)
         again = Retrying(run)
         known = again(ingest)(run)
         embeddings = again(embed)(run, known.catalogue)

@@ -218,6 +218,8 @@ class TrainConfig(Section):
     """Rows after such a split that are to be found."""
     examples: int = 8000
     """Held-out examples at most, for each of the models that learn from them."""
+    moments: PositiveInt = 24
+    """Moments at which examples see what is popular."""
     candidates: int = 300
     """Candidates per example of the point-wise ranker."""
     retrieval_epochs: int = 8

@@ -23,12 +23,13 @@ def ingest(run: Run) -> Ingested:
             cut=run.cut,
             now=run.now,
             known_at=run.known_at,
-            progress=progress,
+            progress=told.noting(progress),
         )
         told.rows = done.histories.rows
         told.reused = done.histories.reused and done.catalogue.reused
         told.figures = {
             "landed": done.landed,
+            "landing_seconds": max(told.moments, default=0.0),
             "histories": dict(done.histories.figures),
             "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
         }

@@ -12,9 +12,17 @@ from typing import Any
 
 from pwrank.run import Run
 from pwrank.stage_log import StageRecord, write_stage_record
+from pwrank.store import Progress
 
 logger = logging.getLogger("pwrank")
 """Told to standard error by `pwrank run`, and to Prefect's UI (PREFECT_LOGGING_EXTRA_LOGGERS)."""
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # ru_maxrss is in KiB on Linux and in bytes on macOS.
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class Measured:
@@ -24,26 +32,34 @@ class Measured:
         self.rows = 0
         self.reused = False
         self.figures: dict[str, Any] = {}
+        self.started = time.perf_counter()
+        self.moments: list[float] = []
+        """Seconds after the start at which progress was told."""
         self.line = ""
         """What the stage did, for its line in the log; its rows unless it says more."""
+
+    def noting(self, progress: Progress) -> Progress:
+        """The same progress, which also notes when it is told."""
+
+        def advance(units: int) -> None:
+            self.moments.append(time.perf_counter() - self.started)
+            progress(units)
+
+        return advance
 
 
 @contextlib.contextmanager
 def measured(run: Run, stage: str) -> Iterator[Measured]:
     """Time the block; record and tell it when it ends well."""
     told = Measured()
-    started = time.perf_counter()
     yield told
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # ru_maxrss is in KiB on Linux and in bytes on macOS.
-    peak_bytes = peak if sys.platform == "darwin" else peak * 1024
+    seconds = time.perf_counter() - told.started
     record = StageRecord(
         stage=stage,
         reused=told.reused,
         rows=told.rows,
         seconds=round(seconds, 3),
-        peak_bytes=peak_bytes,
+        peak_bytes=peak_memory(),
         figures=told.figures,
     )
     write_stage_record(run.store, run.as_of, record)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
+
 from prefect import task
 
 from pwrank.datasets import DatasetRef
@@ -29,8 +32,13 @@ def train(
             catalogue=catalogue,
             embeddings=embeddings,
             force=force,
-            progress=progress,
+            progress=told.noting(progress),
         )
         told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
+        if len(told.moments) > 1:
+            told.figures["epochs_run"] = len(told.moments)
+            told.figures["seconds_per_epoch"] = statistics.median(
+                later - earlier for earlier, later in itertools.pairwise(told.moments)
+            )
         told.line = f"model {ref.figures['model_version']}"
     return ref

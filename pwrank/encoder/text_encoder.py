@@ -144,6 +144,15 @@ class TextEncoder:
                         progress(count)
         return vectors
 
+    def flops(self, texts: float, tokens_per_text: float) -> float:
+        """Of the matrix products and of attention for so many texts."""
+        network = self._loaded.network
+        layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
+        weights = sum(layer.weight.numel() for layer in layers)
+        depth = int(getattr(network.config, "num_hidden_layers", 0))
+        tokens = texts * tokens_per_text
+        return tokens * (2.0 * weights + 4.0 * tokens_per_text * self.dim * depth)
+
     def _tokenised(
         self, texts: Sequence[str], thread: ThreadPoolExecutor
     ) -> Iterator[tuple[int, list[list[int]]]]:

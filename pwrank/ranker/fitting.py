@@ -198,7 +198,7 @@ def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float
         after=config.newcomer_rows,
         rng=fit.rng(2),
     )
-    examples = at_few_moments(sample(examples, config.examples, fit.rng(3)), 24)
+    examples = at_few_moments(sample(examples, config.examples, fit.rng(3)), config.moments)
     figures = {"held_out_examples": float(len(examples.user))}
     figures["retrieval_loss"] = fit_retrieval_head(
         ranker,
@@ -236,7 +236,7 @@ def _learn_from_ratings(fit: _Fit, ranker: Ranker) -> float:
     return fit_rating_heads(
         ranker,
         evidence,
-        at_few_moments(rated, 24),
+        at_few_moments(rated, config.moments),
         threshold=like_threshold(evidence.log, config.like_threshold),
         weights=(config.like_weight, config.rating_weight),
         epochs=config.pair_epochs,

@@ -1,0 +1,81 @@
+"""Counts what waits, times some seconds of the real work on this machine, and runs nothing."""
+
+import argparse
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from flows.commands import Answer, add_as_of, add_config
+
+if TYPE_CHECKING:
+    from pwrank.plan_log import NightPlan, StagePlan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pwrank plan`."""
+    add_config(parser)
+    add_as_of(parser, "the date that would be run (default: today)")
+    parser.add_argument("--retrain", action="store_true", help="as `pwrank run --retrain` would")
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Plan the night of a date and tell it stage by stage."""
+    from pwrank.config_file import load_config
+    from pwrank.run import open_run
+    from tasks.planning import make_plan
+
+    config = load_config(options.config, os.environ)
+    now = datetime.now(UTC)
+    as_of = options.as_of or now.astimezone(ZoneInfo(config.time_zone)).date()
+    plan = make_plan(open_run(config, as_of, now=now), retrain=options.retrain)
+    seconds, most = total_seconds(plan, config.runtime.parallel_shards)
+    text = "\n".join([*stage_lines(plan), "", _total(plan, seconds, most)])
+    return Answer(text, asdict(plan) | {"seconds": seconds, "seconds_most": most})
+
+
+def stage_lines(plan: "NightPlan") -> list[str]:
+    """One line a stage, and what there is to do in it."""
+    lines = [
+        f"{'stage':<9} {'will':<8} {'seconds':>14} {'GFLOP':>9} {'GB':>7} {'peak MB':>8}  why; work"
+    ]
+    return lines + [_line(stage) for stage in plan.stages]
+
+
+def _line(stage: "StagePlan") -> str:
+    seconds = "?" if stage.seconds is None else f"{stage.seconds:,.1f}"
+    if stage.seconds_most:
+        seconds += f" to {stage.seconds_most:,.0f}"
+    peak = f"{stage.peak_bytes // 1_000_000:,}" if stage.peak_bytes else "?"
+    shown = {name: count for name, count in stage.work.items() if "seconds" not in name}
+    work = ", ".join(f"{count:,.0f} {name.replace('_', ' ')}" for name, count in shown.items())
+    return (
+        f"{stage.stage:<9} {'reuse' if stage.reused else 'compute':<8} {seconds:>14} "
+        f"{stage.flops / 1e9:>9,.0f} {stage.bytes / 1e9:>7.2f} {peak:>8}  {stage.why}"
+        f"{'; ' + work if work else ''}"
+    )
+
+
+def total_seconds(plan: "NightPlan", at_once: int) -> tuple[float | None, float | None]:
+    """Of all stages, shards beside each other, and if a training does all its epochs."""
+    seconds = [stage.seconds for stage in plan.stages]
+    if any(one is None for one in seconds):
+        return None, None
+    told = [
+        (stage.seconds or 0.0) / (at_once if stage.stage == "score" else 1) for stage in plan.stages
+    ]
+    more = sum(
+        (stage.seconds_most or stage.seconds or 0) - (stage.seconds or 0) for stage in plan.stages
+    )
+    return sum(told), sum(told) + more
+
+
+def _total(plan: "NightPlan", seconds: float | None, most: float | None) -> str:
+    if seconds is None or most is None:
+        return f"{plan.as_of}: how long it takes is not known before the first night"
+    longest = f", {most:,.0f} s at most" if most > seconds else ""
+    return (
+        f"{plan.as_of}: about {seconds:,.0f} s{longest}, and some seconds to start; "
+        f"{plan.measured}. `pwrank run` shows on its page what became of it."
+    )

@@ -1,0 +1,1 @@
+"""What a night will do and take on this machine, told before anything starts."""

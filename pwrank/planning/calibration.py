@@ -1,0 +1,110 @@
+"""How fast this machine is at what the stages do: a few seconds of the real work, timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+
+from pwrank.config import Config
+from pwrank.encoder.text_encoder import load_encoder
+from pwrank.lists.item_index import ItemIndex, with_unknown_item
+from pwrank.lists.reranking import ItemFacts
+from pwrank.lists.retrieval import build_index
+from pwrank.planning.incoming import Clock
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.history import Histories
+from pwrank.ranker.model import Ranker
+from pwrank.ranker.popularity import item_activity
+from pwrank.score import _Scorer as Scorer
+from pwrank.score import score_batch
+
+SAMPLE_TEXTS = 512
+SAMPLE_USERS = 256
+
+
+def product_rate(clock: Clock, dtype: torch.dtype = torch.float32) -> float:
+    """FLOP/s of a matrix product that stays in the cache: what nothing can exceed."""
+    left = torch.randn(1024, 1024).to(dtype)
+    times = []
+    for _ in range(8):
+        started = clock()
+        left @ left
+        times.append(clock() - started)
+    return 2 * 1024**3 / max(min(times), 1e-9)
+
+
+@dataclass(frozen=True)
+class EmbedRate:
+    """Of the configured encoder."""
+
+    loading: float
+    """Seconds until it is ready."""
+    token: float
+    """Seconds a token."""
+    tokens_per_text: float
+    flops_per_text: float
+
+
+def measure_encoder(texts: pl.Series, config: Config, clock: Clock) -> EmbedRate:
+    """Encode some of the texts that wait."""
+    started = clock()
+    encoder = load_encoder(config.encoder, threads=config.runtime.threads)
+    some = texts.sample(min(len(texts), SAMPLE_TEXTS), seed=0).to_list()
+    encoder.encode(some[:32])
+    loading, before, started = clock() - started, encoder.tokens_encoded, clock()
+    encoder.encode(some)
+    tokens = encoder.tokens_encoded - before
+    each = tokens / len(some)
+    return EmbedRate(loading, (clock() - started) / tokens, each, encoder.flops(1, each))
+
+
+@dataclass(frozen=True)
+class ScoreRate:
+    """Of scoring users and of what is made once a night for it."""
+
+    index: float
+    """Seconds for item table and index."""
+    user: float
+    """Seconds a user."""
+
+
+def measure_scoring(
+    ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config, clock: Clock
+) -> ScoreRate:
+    """Build the index over the catalogue and score some users against it."""
+    started = clock()
+    index = _index(ranker, log, catalogue, config)
+    seconds = clock() - started
+    facts = ItemFacts([""] * catalogue.num_items, catalogue.text, index.interactions)
+    scorer = Scorer(ranker, index, facts, ("",), "")
+    step = max(1, log.num_users // SAMPLE_USERS)
+    users = np.arange(0, log.num_users, step, dtype=np.int64)[:SAMPLE_USERS]
+    batch = users[: config.score.batch_users]
+    score_batch(scorer, log.select(batch[:8]), config)
+    started = clock()
+    score_batch(scorer, log.select(batch), config)
+    return ScoreRate(seconds, (clock() - started) / len(batch))
+
+
+def _index(ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config) -> ItemIndex:
+    """As the stage `index` makes it, in memory."""
+    items = with_unknown_item(catalogue)
+    activity = item_activity(log, items.num_items)
+    at = int(log.timestamp.max(initial=0)) + 1
+    table = ranker.item_table(items, activity.features(at))
+    offered = np.flatnonzero(items.available).astype(np.int64)
+    vectors = np.ascontiguousarray(table.retrieval.cpu().numpy()[offered])
+    queries = vectors[: config.index.sample_users]
+    built, _ = build_index(vectors, offered, queries, config.index, k=config.score.candidates)
+    prior = table.retrieval[:-1, -1].cpu().numpy()
+    return ItemIndex(
+        catalogue=catalogue,
+        table=table,
+        index=built,
+        interactions=np.bincount(log.item[log.item >= 0], minlength=catalogue.num_items),
+        known=np.ones(catalogue.num_items, np.bool_),
+        by_popularity=offered[np.argsort(-prior[offered], kind="stable")],
+    )

@@ -1,0 +1,233 @@
+"""How much a night has to do: rows, users, items and texts, counted or scaled up from a share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from pwrank.datasets import DatasetRef, IdTypes
+from pwrank.embed import embeddings_of
+from pwrank.encoder.text_encoder import identify_encoder
+from pwrank.errors import SourceError
+from pwrank.landing.drops import Drop
+from pwrank.planning.incoming import Clock, Landed, Waiting, known_drops, lake_id_types, land_share
+from pwrank.planning.reusable import Reusable
+from pwrank.ranker.model_inputs import history_paths
+from pwrank.run import Run
+from pwrank.sources import Table
+from pwrank.store import Store
+from pwrank.views.catalogue import build_catalogue, catalogue_rows
+from pwrank.views.cleaning import before_cut
+from pwrank.views.histories import build_histories
+
+EXACT = 1.01
+"""A share that is to be scaled by no more than this is the whole."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What there is to do; figures of a share are scaled up."""
+
+    files: int
+    bytes_in: int
+    rows_in: int
+    """Rows of the waiting files."""
+    interactions: int
+    """Kept as histories."""
+    users: int
+    items: int
+    texts: int
+    """Distinct texts of the catalogue."""
+    texts_missing: int
+    sample: pl.DataFrame
+    """Some of the missing texts: content_hash, text."""
+    histories: DatasetRef | None
+    """The share of the histories that was built, in the scratch lake."""
+    catalogue: DatasetRef | None
+    """The share of the catalogue that was built, in the scratch lake."""
+    landing_seconds: float
+    """To land all that is waiting."""
+    view_seconds: float | None
+    """To build histories and catalogue; None where no share was built."""
+
+
+def count_night(
+    run: Run,
+    waiting: Sequence[Waiting],
+    scratch: Store,
+    done: Reusable,
+    *,
+    most_bytes: int,
+    clock: Clock,
+) -> Counts:
+    """Land a share of what is waiting in the scratch lake and see what the night will meet."""
+    if done.histories and done.catalogue:
+        return _count_done(run, done.histories, done.catalogue)
+    scratch.set_id_types(lake_id_types(run))
+    landed = {
+        table.table: land_share(run, table, scratch, most_bytes=most_bytes, clock=clock)
+        for table in waiting
+    }
+    old = {table.table: known_drops(run, table) for table in waiting}
+    started = clock()
+    catalogue = _build_catalogue(run, scratch, landed["items"])
+    built = clock() - started
+    items = _catalogue_items(run, scratch, old["items"], catalogue)
+    started = clock()
+    histories = _build_histories(run, scratch, landed, items["item_id"])
+    built += clock() - started
+    known = _known_interactions(run, old["interactions"])
+    factor = landed["interactions"].factor
+    new_rows = histories.rows if histories else 0
+    users = _distinct(known, _user_ids(scratch, histories), factor)
+    listed = sum(drop.rows_landed for drop in (*landed["users"].drops, *old["users"]))
+    grown = _growth(_item_ids(scratch, landed["items"]), landed["items"].factor)
+    hashes = items.filter(pl.col("content_hash") != "").unique("content_hash")
+    missing = hashes.filter(
+        pl.col("content_hash").is_in(_missing(run, hashes["content_hash"]).implode())
+    )
+    new_items = items.filter("new").height
+    more = 1.0 + (grown - 1.0) * new_items / max(items.height, 1)
+    interactions = known.height + round(new_rows * factor)
+    return Counts(
+        files=sum(len(table.files) for table in waiting),
+        bytes_in=sum(table.bytes for table in waiting),
+        rows_in=sum(table.rows_in for table in landed.values()),
+        interactions=interactions,
+        users=max(users, listed),
+        items=round(items.height * more),
+        texts=round(hashes.height * more),
+        texts_missing=round(missing.height * (grown if missing.height else 1.0)),
+        sample=missing.select("content_hash", "text"),
+        histories=histories,
+        catalogue=catalogue,
+        landing_seconds=sum(table.seconds * table.factor for table in landed.values()),
+        view_seconds=built * max(1.0, interactions / new_rows) if new_rows else None,
+    )
+
+
+def _count_done(run: Run, histories: DatasetRef, catalogue: DatasetRef) -> Counts:
+    """Nothing is waiting and the views are there: they tell."""
+    items = pl.read_parquet(catalogue.file_paths(run.store.lake), columns=["content_hash", "text"])
+    hashes = items.filter(pl.col("content_hash") != "").unique("content_hash")
+    missing = _missing(run, hashes["content_hash"])
+    return Counts(
+        files=0,
+        bytes_in=0,
+        rows_in=0,
+        interactions=histories.rows,
+        users=histories.figures["users"],
+        items=catalogue.rows,
+        texts=hashes.height,
+        texts_missing=len(missing),
+        sample=hashes.filter(pl.col("content_hash").is_in(missing.implode())),
+        histories=None,
+        catalogue=None,
+        landing_seconds=0.0,
+        view_seconds=None,
+    )
+
+
+def _build_catalogue(run: Run, scratch: Store, landed: Landed) -> DatasetRef | None:
+    drops = [drop for drop in landed.drops if drop.files]
+    if not drops:
+        return None
+    try:
+        return build_catalogue(scratch, drops, run.config, as_of=run.as_of, cut=run.cut)
+    except SourceError:  # nothing of it is known before the cut
+        return None
+
+
+def _build_histories(
+    run: Run, scratch: Store, landed: Mapping[Table, Landed], known_items: pl.Series
+) -> DatasetRef | None:
+    drops = [drop for drop in landed["interactions"].drops if drop.files]
+    if not drops:
+        return None
+    try:
+        return build_histories(
+            scratch,
+            drops,
+            landed["users"].drops,
+            run.config,
+            known_items=known_items,
+            as_of=run.as_of,
+            cut=run.cut,
+            catalogue_key="",
+        )
+    except SourceError:
+        return None
+
+
+def _known_interactions(run: Run, drops: list[Drop]) -> pl.DataFrame:
+    """user_id of every landed interaction before the cut."""
+    files = [run.store.lake / name for drop in drops for name in drop.files]
+    if not files:
+        ids = run.store.id_types() or IdTypes()
+        return pl.DataFrame(schema={"user_id": ids.user.dtype})
+    return before_cut(pl.scan_parquet(files), run.cut).select("user_id").collect()
+
+
+def _user_ids(scratch: Store, histories: DatasetRef | None) -> pl.DataFrame:
+    """user_id of every row of the share."""
+    paths = history_paths(scratch, histories) if histories else []
+    return pl.read_parquet(paths, columns=["user_id"]) if paths else pl.DataFrame()
+
+
+def _item_ids(scratch: Store, landed: Landed) -> pl.DataFrame:
+    """item_id of every row of the share."""
+    paths = [scratch.lake / name for drop in landed.drops for name in drop.files]
+    return pl.read_parquet(paths, columns=["item_id"]) if paths else pl.DataFrame()
+
+
+def _distinct(known: pl.DataFrame, share: pl.DataFrame, factor: float) -> int:
+    """Distinct ids of what is known and of what a share stands for."""
+    if share.is_empty():
+        return known.n_unique() if known.height else 0
+    new = share.unique()
+    if known.height:
+        new = new.join(known.unique(), on=known.columns, how="anti")
+    before = known.n_unique() if known.height else 0
+    return before + round(new.height * _growth(share, factor))
+
+
+def _growth(share: pl.DataFrame, factor: float) -> float:
+    """How many times as many distinct ids `factor` times as many rows hold (Heaps' law).
+
+    The exponent is read off the share and a half of it.
+    """
+    if factor <= EXACT or share.is_empty():
+        return 1.0
+    half = share.gather_every(2).n_unique()
+    exponent = math.log2(share.n_unique() / half) if half else 1.0
+    return float(factor ** min(1.0, max(0.0, exponent)))
+
+
+def _catalogue_items(
+    run: Run, scratch: Store, old: list[Drop], new: DatasetRef | None
+) -> pl.DataFrame:
+    """item_id, content_hash, text, new: of the landed catalogue and of the share of the new one."""
+    frames = []
+    if new:
+        frame = pl.read_parquet(new.file_paths(scratch.lake))
+        frames.append(frame.select("item_id", "content_hash", "text", pl.lit(True).alias("new")))
+    files = [run.store.lake / name for drop in old for name in drop.files]
+    if files:
+        known = pl.col("updated_at").is_null() | (pl.col("updated_at") < run.cut)
+        rows = pl.scan_parquet(files).filter(known).collect()
+        template = run.config.encoder.text_template
+        frame = catalogue_rows(rows, run.config.clean, template)
+        frames.append(frame.select("item_id", "content_hash", "text", pl.lit(False).alias("new")))
+    if not frames:
+        ids = lake_id_types(run)
+        texts = {"content_hash": pl.String(), "text": pl.String(), "new": pl.Boolean()}
+        return pl.DataFrame(schema=pl.Schema({"item_id": ids.item.dtype, **texts}))
+    return pl.concat(frames).unique("item_id", keep="first", maintain_order=True)
+
+
+def _missing(run: Run, hashes: pl.Series) -> pl.Series:
+    parts = embeddings_of(run.store, identify_encoder(run.config.encoder).key)
+    return parts.cover(hashes)[1]

@@ -1,0 +1,271 @@
+"""The plan of a night: what each stage has to do, and what that takes on this machine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pwrank.config_file import section_hash
+from pwrank.encoder.text_encoder import identify_encoder
+from pwrank.plan_log import NightPlan, StagePlan
+from pwrank.planning import earlier
+from pwrank.planning.calibration import EmbedRate, ScoreRate, measure_encoder, measure_scoring
+from pwrank.planning.counts import Counts, count_night
+from pwrank.planning.incoming import Clock, Waiting, find_waiting, known_drops
+from pwrank.planning.reusable import Reusable, find_reusable
+from pwrank.planning.sample_world import SampleWorld, sample_world
+from pwrank.ranker.training_cost import (
+    EXPECTED_SHARE,
+    TrainingCost,
+    epochs_in_all,
+    measure_training,
+    training_bytes,
+)
+from pwrank.ranker.weights import load_ranker
+from pwrank.run import Run
+from pwrank.stage_log import StageRecord
+from pwrank.store import Store, fingerprint, scratch_folder
+from pwrank.train import model_kind
+
+SHARE_BYTES = 12_000_000
+"""Of each table, landed for the plan: about two seconds of work."""
+
+ROW_BYTES = 6
+"""Of a published row."""
+
+VIEW_ROW_SECONDS = 2e-6
+ROW_SECONDS = {"evaluate": 2e-7, "publish": 5e-7}
+"""Assumed until a night of this lake says better; small beside the rest."""
+
+STEP_SECONDS = 0.1
+"""Of a stage that finds its work done."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What the library does not know by itself."""
+
+    clock: Clock
+    memory: Callable[[], int]
+    """Largest resident memory of this process so far, in bytes."""
+    calibrate: bool
+    """Whether what earlier nights do not tell is measured now."""
+    share_bytes: int = SHARE_BYTES
+
+
+@dataclass(frozen=True)
+class _Night:
+    """What the estimates of all stages read."""
+
+    run: Run
+    counts: Counts
+    done: Reusable
+    records: dict[str, StageRecord]
+    measure: Measure
+    world: Callable[[], SampleWorld | None]
+
+
+def plan_inputs(run: Run, waiting: list[Waiting], *, force: bool) -> str:
+    """Names what a plan is made from: files, landed drops, configuration, what is done."""
+    files = [(w.table, p.file.name, p.size, p.mtime_ns) for w in waiting for p in w.files]
+    drops = [drop.id for table in waiting for drop in known_drops(run, table)]
+    return fingerprint(files, drops, section_hash(run.config), run.as_of, force)
+
+
+def plan_night(run: Run, measure: Measure, *, force: bool = False) -> NightPlan:
+    """Say what the night will do and take; writes nothing that stays."""
+    waiting = find_waiting(run)
+    done = find_reusable(run, waiting, force=force)
+    with scratch_folder(run.store.lake) as folder:
+        scratch = Store(folder)
+        counts = count_night(
+            run, waiting, scratch, done, most_bytes=measure.share_bytes, clock=measure.clock
+        )
+        world = functools.cache(lambda: sample_world(run, counts, done, scratch))
+        night = _Night(run, counts, done, earlier.earlier_records(run), measure, world)
+        stages = _stages(night)
+    measured = "measured now" if measure.calibrate else "earlier nights"
+    return NightPlan(run.as_of, plan_inputs(run, waiting, force=force), measured, tuple(stages))
+
+
+def _stages(night: _Night) -> list[StagePlan]:
+    ingest = _ingest(night)
+    embed = _embed(night)
+    train, cost = _train(night)
+    index, score = _index_and_score(night, cost)
+    plans = [ingest, embed, train, index, score, _finish(night, "evaluate")]
+    plans.append(_finish(night, "publish"))
+    peak, kept = 0, []
+    for plan in plans:
+        peak = max(peak, plan.peak_bytes or 0)
+        kept.append(replace(plan, peak_bytes=peak or None))
+    return kept
+
+
+def _ingest(night: _Night) -> StagePlan:
+    counts, done = night.counts, night.done
+    work = {
+        "files": counts.files,
+        "rows": counts.rows_in,
+        "interactions": counts.interactions,
+        "users": counts.users,
+        "items": counts.items,
+    }
+    peak = night.measure.memory() + 3 * counts.bytes_in
+    if done.histories and done.catalogue:
+        return StagePlan("ingest", True, "nothing new", work, seconds=STEP_SECONDS, peak_bytes=peak)
+    views = counts.view_seconds
+    if views is None:
+        views = earlier.view_seconds(night.records.get("ingest"), counts.interactions)
+    if views is None:
+        views = VIEW_ROW_SECONDS * counts.interactions
+    why = f"{counts.files} files are new or changed" if counts.files else "another date"
+    return StagePlan(
+        "ingest",
+        False,
+        why,
+        work,
+        bytes=2 * counts.bytes_in + 50 * counts.interactions,
+        seconds=STEP_SECONDS + counts.landing_seconds + views,
+        peak_bytes=peak,
+    )
+
+
+def _embed(night: _Night) -> StagePlan:
+    counts, config = night.counts, night.run.config
+    missing = counts.texts_missing
+    if night.done.embeddings or not missing:
+        why = "every text has its vector" if not missing else "nothing new"
+        work = {"texts": counts.texts, "texts_to_encode": 0}
+        reused = night.done.embeddings is not None
+        return StagePlan("embed", reused, why, work, seconds=STEP_SECONDS)
+    record = night.records.get("embed")
+    rate: EmbedRate | None = None
+    if night.measure.calibrate and len(counts.sample):
+        rate = measure_encoder(counts.sample["text"], config, night.measure.clock)
+    each = rate.tokens_per_text if rate else earlier.tokens_per_text(record) or 0.0
+    seconds = (
+        rate.loading + rate.token * each * missing
+        if rate
+        else earlier.embed_seconds(record, each * missing)
+    )
+    width = identify_encoder(config.encoder).files.width
+    return StagePlan(
+        "embed",
+        False,
+        f"{missing:,} of {counts.texts:,} texts have no vector yet",
+        {"texts": counts.texts, "texts_to_encode": missing, "tokens": round(each * missing)},
+        flops=rate.flops_per_text * missing if rate else 0.0,
+        bytes=missing * (4 * width + 64),
+        seconds=seconds,
+        peak_bytes=night.measure.memory(),
+    )
+
+
+def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
+    counts, run, done = night.counts, night.run, night.done
+    config = run.config.train
+    if done.why_train is None:
+        told = done.model.figures["model_version"] if done.model else ""
+        plan = StagePlan("train", True, f"model {told} will do", seconds=STEP_SECONDS)
+        return plan, None
+    record = night.records.get("train")
+    kind = model_kind(run.config, identify_encoder(run.config.encoder).key)
+    known = earlier.training_seconds(record, kind, counts.interactions)
+    best = earlier.best_epochs(record, run.config) or config.epochs * EXPECTED_SHARE
+    expected, most = epochs_in_all(best, config), 2.0 * config.epochs
+    cost, flops = None, 0.0
+    if known is None and night.measure.calibrate and (world := night.world()):
+        cost = measure_training(
+            world.log,
+            world.catalogue,
+            cut=int(run.cut.timestamp()),
+            config=config,
+            seed=run.config.seed,
+            clock=night.measure.clock,
+        )
+        epoch = cost.epoch_seconds / world.interactions_share
+        known = epoch, cost.other_seconds / world.items_share, expected
+        flops = cost.epoch_flops / world.interactions_share * expected + cost.other_flops
+    work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
+    plan = StagePlan("train", False, done.why_train, work)
+    extra = training_bytes(counts.items, config.examples, config)
+    plan = replace(plan, peak_bytes=night.measure.memory() + extra)
+    if known is None:
+        return plan, None
+    epoch, besides, _ = known
+    work |= {"seconds_per_epoch": epoch, "seconds_besides": besides}
+    seconds, longest = besides + expected * epoch, besides + most * epoch
+    plan = replace(plan, work=work, flops=flops, seconds=seconds, seconds_most=longest)
+    return plan, cost
+
+
+def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePlan, StagePlan]:
+    counts, config = night.counts, night.run.config
+    users, pairs = counts.users, counts.users * config.score.candidates
+    rows = users * min(config.score.k, counts.items)
+    record, earlier_index = night.records.get("score"), night.records.get("index")
+    seconds = earlier.in_proportion(record, rows)
+    building = earlier.in_proportion(earlier_index, counts.items)
+    rate: ScoreRate | None = None
+    if night.measure.calibrate and (seconds is None or building is None):
+        rate = _measure_scoring(night, cost)
+    if rate:
+        seconds = rate.user * users + STEP_SECONDS * config.score.shards
+        building = rate.index + STEP_SECONDS
+    width = config.train.dim
+    per_pair = 2 * config.train.pair_hidden * (config.train.pair_hidden + 1)
+    found = night.done.index is not None
+    index = StagePlan(
+        "index",
+        found,
+        "nothing new" if found else "items, their popularity or the model moved",
+        {"items": counts.items},
+        flops=0.0 if found else 2.0 * counts.items * width * width,
+        bytes=0 if found else 8 * counts.items * width,
+        seconds=STEP_SECONDS if found else building,
+        peak_bytes=night.measure.memory(),
+    )
+    left = 1 - night.done.shards_done / config.score.shards
+    at_once = config.runtime.parallel_shards * config.score.batch_users
+    score = StagePlan(
+        "score",
+        left == 0,
+        f"{round(left * config.score.shards)} of {config.score.shards} shards",
+        {"users": round(users * left), "pairs": round(pairs * left), "rows": round(rows * left)},
+        flops=left * users * (2.0 * counts.items * width + config.score.candidates * per_pair),
+        bytes=round(ROW_BYTES * rows * left),
+        seconds=STEP_SECONDS if left == 0 or seconds is None else seconds * left,
+        peak_bytes=night.measure.memory() + 400 * at_once * config.score.candidates,
+    )
+    return index, replace(score, seconds=None) if seconds is None and left else score
+
+
+def _measure_scoring(night: _Night, cost: TrainingCost | None) -> ScoreRate | None:
+    world = night.world()
+    if world is None:
+        return None
+    ranker = cost.ranker if cost else None
+    if ranker is None and night.done.model:
+        ranker = load_ranker(night.run.store.lake / night.done.model.path)
+    if ranker is None:
+        return None
+    rate = measure_scoring(
+        ranker, world.log, world.catalogue, night.run.config, night.measure.clock
+    )
+    return ScoreRate(rate.index / world.items_share, rate.user)
+
+
+def _finish(night: _Night, stage: str) -> StagePlan:
+    counts, config = night.counts, night.run.config
+    rows = counts.users * min(config.score.k, counts.items)
+    seconds = STEP_SECONDS + ROW_SECONDS[stage] * rows
+    record = night.records.get(stage)
+    if record and record.rows:
+        seconds = earlier.in_proportion(record, rows) or seconds
+    published = night.done.published
+    why = "nothing new" if published else "new lists"
+    work = {"users": counts.users, "rows": rows}
+    seconds = STEP_SECONDS if published else seconds
+    return StagePlan(stage, published, why, work, bytes=ROW_BYTES * rows, seconds=seconds)
