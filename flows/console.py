@@ -43,21 +43,32 @@ def stage_lines() -> Iterator[None]:
 
 def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]]]:
     """The stages of a date's last run, as text and as data, with the account of rows."""
+    from pwrank.plan_log import compare, read_plan
     from pwrank.stage_log import read_stage_records
     from pwrank.store import Store
 
-    records = read_stage_records(Store(config.lake), as_of)
-    lines = [f"{'stage':<9} {'did':<9} {'rows':>12} {'seconds':>9} {'process peak MB':>16}"]
+    store = Store(config.lake)
+    records = read_stage_records(store, as_of)
+    planned = [stage.planned_seconds for stage in compare(read_plan(store, as_of), records)]
+    head = f"{'stage':<9} {'did':<9} {'rows':>12} {'seconds':>9} {'planned':>9}"
+    lines = [f"{head} {'process peak MB':>16}"]
     lines += [
         f"{r.stage:<9} {'reused' if r.reused else 'computed':<9} {r.rows:>12,} "
-        f"{r.seconds:>9.1f} {r.peak_bytes // 1_000_000:>16,}"
-        for r in records
+        f"{r.seconds:>9.1f} {_seconds(before):>9} {r.peak_bytes // 1_000_000:>16,}"
+        for r, before in zip(records, planned, strict=True)
     ]
-    data = [dict(record.__dict__) for record in records]
+    data = [
+        record.__dict__ | {"planned_seconds": before}
+        for record, before in zip(records, planned, strict=True)
+    ]
     ingest = next((record for record in records if record.stage == "ingest"), None)
     if ingest:
         lines += ["", *account_lines(ingest.figures)]
     return "\n".join(lines), data
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f}"
 
 
 def account_lines(figures: Mapping[str, Any]) -> list[str]:

@@ -170,6 +170,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
         told = done.model.figures["model_version"] if done.model else ""
         plan = StagePlan("train", True, f"model {told} will do", seconds=STEP_SECONDS)
         return plan, None
+    before = night.measure.memory()
     record = night.records.get("train")
     kind = model_kind(run.config, identify_encoder(run.config.encoder).key)
     known = earlier.training_seconds(record, kind, counts.interactions)
@@ -191,7 +192,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
     work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
     plan = StagePlan("train", False, done.why_train, work)
     extra = training_bytes(counts.items, config.examples, config)
-    plan = replace(plan, peak_bytes=night.measure.memory() + extra)
+    plan = replace(plan, peak_bytes=before + extra)
     if known is None:
         return plan, None
     epoch, besides, _ = known

@@ -49,6 +49,9 @@ class StageRow(TypedDict):
     rows: int
     seconds: NotRequired[float | None]
     peak_bytes: NotRequired[int | None]
+    planned_seconds: NotRequired[float | None]
+    """What the plan of the night said; of a training, for the epochs that it took in the end."""
+    planned_peak_bytes: NotRequired[int | None]
 
 
 class Gate(TypedDict):

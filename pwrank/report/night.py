@@ -13,6 +13,7 @@ import polars as pl
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import LakeError
+from pwrank.plan_log import Compared, compare, read_plan
 from pwrank.published_refs import NightRefs
 from pwrank.report.page import Account, AccountLine, ReportData, SampleUser, Verdict, write_report
 from pwrank.report.users import ShownUser, sample_users, show_staged
@@ -49,6 +50,7 @@ def write_night_report(
     if judged:
         content["published"] = {"until": None, **judged}
     records = read_stage_records(store, run.as_of)
+    compared = compare(read_plan(store, run.as_of), records)
     model = night.model
     data = ReportData(
         as_of=str(run.as_of),
@@ -61,7 +63,7 @@ def write_night_report(
             "metrics": model.figures["metrics"],
         },
         accounts=_accounts(records),
-        stages=[_stage_row(record) for record in records],
+        stages=[_stage_row(*pair) for pair in zip(records, compared, strict=True)],
         metrics=content,
         validation=None,
         gates=[_gate(gate) for gate in gates],
@@ -119,8 +121,9 @@ def _verdict(run: Run, staged: DatasetRef, refusal: str | None) -> Verdict:
     return {"state": "published", "text": f"{text}UTC on was known to the run."}
 
 
-def _stage_row(record: StageRecord) -> Any:
-    return asdict(record)
+def _stage_row(record: StageRecord, compared: Compared) -> Any:
+    planned = {"planned_seconds": compared.planned_seconds}
+    return asdict(record) | planned | {"planned_peak_bytes": compared.planned_peak_bytes}
 
 
 def _gate(gate: Mapping[str, Any]) -> Any:
