@@ -200,6 +200,8 @@ class TrainConfig(Section):
     """Of the encoder (AdamW)."""
     weight_decay: float = 0.01
     """Of matrices; biases and norms have none."""
+    averaging: Probability = 0.98
+    """Decay per step of the moving average of the encoder's weights; 0 = none."""
     balance: float = 0.5
     """A row of a user with k rows weighs k^-balance: 0 = rows count alike, 1 = users do."""
     validation_share: float = 0.12

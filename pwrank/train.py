@@ -40,6 +40,7 @@ def newest_model(store: Store, as_of: date, kind: str) -> DatasetRef | None:
 def model_kind(config: Config, encoder: str) -> str:
     """Models of one kind can stand in for each other: same encoder (key), same training section."""
     train = config.train.model_dump(mode="json", exclude={"every_days", "warm_start"})
+    train["repeats"] = not config.score.exclude_seen
     return fingerprint(TRAIN_VERSION, encoder, train)
 
 
@@ -97,6 +98,7 @@ def train(
         cut=int(run.cut.timestamp()),
         config=config.train,
         seed=config.seed,
+        repeats=not config.score.exclude_seen,
         checkpoint=folder / "checkpoint",
         progress=tell,
         warm_start=champion.ranker if champion and config.train.warm_start else None,

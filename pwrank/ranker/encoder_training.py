@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from pwrank.ranker.batching import Chunk, pad_rows, to_device, training_chunks
 from pwrank.ranker.history import Histories, IntArray
@@ -71,10 +72,19 @@ class _Targets:
     """(r,) float32."""
 
 
-def balanced(log: Histories, balance: float) -> Histories:
-    """The same log, weighted so that heavy users do not drown the others; mean weight as before."""
+def as_targets(log: Histories, balance: float, *, repeats: bool) -> Histories:
+    """The same log, weighted as what is to be predicted; mean weight as before.
+
+    Heavy users do not drown the others, and without `repeats` only the first time counts that a
+    user takes an item: nothing else will be ranked.
+    """
     factor = np.maximum(log.lengths, 1).astype(np.float64) ** -balance
     weight = log.weight * factor[log.user]
+    if not repeats:
+        first = np.zeros(log.num_interactions, np.bool_)
+        wide = int(log.item.max(initial=0)) + 1
+        first[np.unique(log.user * wide + log.item, return_index=True)[1]] = True
+        weight = np.where(first, weight, 0.0)
     scale = log.weight.mean() / max(float(weight.mean()), 1e-12)
     return replace(log, weight=(weight * scale).astype(np.float32))
 
@@ -102,9 +112,13 @@ def fit_prior(ranker: Ranker, log: Histories, timeline: TimeLine, *, steps: int)
 
 
 def train_epoch(
-    ranker: Ranker, task: EncoderTask, optimizer: torch.optim.Optimizer, rng: np.random.Generator
+    ranker: Ranker,
+    task: EncoderTask,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel,
+    rng: np.random.Generator,
 ) -> float:
-    """One pass over the log; returns the mean loss."""
+    """One pass over the log; returns the mean loss. `average` follows the weights."""
     ranker.train()
     trained = [value for group in optimizer.param_groups for value in group["params"]]
     losses = []
@@ -120,6 +134,7 @@ def train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
+        average.update_parameters(ranker)
         losses.append(loss.detach())
     return float(torch.stack(losses).mean()) if losses else 0.0
 

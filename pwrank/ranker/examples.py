@@ -53,8 +53,10 @@ def prefixes(log: Histories, examples: Examples) -> Histories:
     )
 
 
-def targets(log: Histories, examples: Examples, num_items: int) -> sparse.csr_matrix:
-    """(e, n) float32: 1 for items that followed and were not in the history already."""
+def targets(
+    log: Histories, examples: Examples, num_items: int, *, repeats: bool = False
+) -> sparse.csr_matrix:
+    """(e, n) float32: 1 for items that followed; without `repeats`, new ones only."""
     lengths = examples.stop - examples.end
     rows = np.repeat(np.arange(len(lengths)), lengths)
     first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
@@ -64,6 +66,8 @@ def targets(log: Histories, examples: Examples, num_items: int) -> sparse.csr_ma
         (np.ones(len(rows), np.float32), (rows, log.item[taken])), shape=shape
     )
     after.data[:] = 1.0
+    if repeats:
+        return after
     before = seen(log, examples, num_items)
     new = after - after.multiply(before)
     new.eliminate_zeros()

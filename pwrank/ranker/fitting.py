@@ -24,7 +24,7 @@ from pwrank.ranker.encoder_training import (
     FULL_SOFTMAX_ITEMS,
     EncoderTask,
     TimeLine,
-    balanced,
+    as_targets,
     fit_prior,
     next_item_loss,
     train_epoch,
@@ -115,7 +115,7 @@ def prepare_encoder_task(
         most_items=config.ease_items,
         keep=config.ease_keep,
     )
-    weighted = balanced(log, config.balance)
+    weighted = as_targets(log, config.balance, repeats=evidence.repeats)
     timeline = make_timeline(evidence.activity, config.snapshots)
     timeline = TimeLine(timeline.times, timeline.features.to(ranker.device))
     fit_prior(ranker, weighted, timeline, steps=config.prior_steps)
@@ -166,11 +166,12 @@ def _train_encoder(
     config = fit.config
     task = prepare_encoder_task(ranker, log, fit.evidence, config)
     optimizer = make_optimizer(ranker, config)
-    later = replace(task, log=balanced(fit.evidence.log, config.balance))
+    everything = as_targets(fit.evidence.log, config.balance, repeats=fit.evidence.repeats)
+    later = replace(task, log=everything)
 
-    def validate() -> float:
+    def validate(candidate: Ranker) -> float:
         return next_item_loss(
-            ranker, later, start=start or 0, most_users=config.validation_users, rng=fit.rng(1)
+            candidate, later, start=start or 0, most_users=config.validation_users, rng=fit.rng(1)
         )
 
     return run_epochs(
@@ -178,10 +179,11 @@ def _train_encoder(
         optimizer,
         Epochs(phase, planned, config.patience),
         Step(
-            lambda rng: train_epoch(ranker, task, optimizer, rng),
+            lambda average, rng: train_epoch(ranker, task, optimizer, average, rng),
             None if start is None else validate,
         ),
         seed=fit.seed,
+        decay=config.averaging,
         checkpoint=fit.checkpoint,
         progress=fit.progress,
     )
@@ -252,6 +254,7 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     cut: int,
     config: TrainConfig,
     seed: int,
+    repeats: bool = False,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     warm_start: Ranker | None = None,
@@ -261,6 +264,8 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     """Train on interactions before `cut` (unix seconds); returns the ranker and its figures.
 
     champion: the ranker in use, tried on the same users as the new one and popularity.
+    With `repeats`, items of a user's history may be ranked again, and count when taken again.
+
     A killed fit goes on from `checkpoint` and ends the same. Raises InputError where there is
     nothing to learn from.
     """
@@ -268,7 +273,7 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     if log.num_interactions == 0:
         message = "no interactions with known items before the cut: nothing to train on"
         raise InputError(message)
-    evidence = Evidence(log, catalogue, item_activity(log, catalogue.num_items))
+    evidence = Evidence(log, catalogue, item_activity(log, catalogue.num_items), repeats)
     device = device or torch.device("cpu")
     fit = _Fit(evidence, config, seed, checkpoint, progress, warm_start, device)
     start = window_start(log, config.validation_share)

@@ -21,7 +21,7 @@ from pwrank.ranker.examples import Examples, prefixes, seen, targets
 from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.losses import LOSSES, softmax_loss
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
-from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, user_features
+from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, recency, user_features
 from pwrank.ranker.popularity import FEATURE_NAMES, ItemActivity
 
 PROPOSED_BY = ("lift_1d", "lift_4d", "lift_16d", "lift_infd")
@@ -40,6 +40,8 @@ class Evidence:
     catalogue: Catalogue
     activity: ItemActivity
     """Of the same log: it answers for any moment with what was known before."""
+    repeats: bool = False
+    """Whether items of the history may be ranked again, and count when they are taken again."""
 
 
 @dataclass(frozen=True)
@@ -84,26 +86,29 @@ def tables_of(
         yield block, table, ranker.user_table(prefixes(evidence.log, block), table)
 
 
-def already(evidence: Evidence, block: Examples, device: torch.device) -> Tensor:
-    """(b, n) bool: items of the history, and items that may not be recommended."""
-    had = seen(evidence.log, block, evidence.catalogue.num_items).toarray() > 0
+def excluded_items(evidence: Evidence, block: Examples, device: torch.device) -> Tensor:
+    """(b, n) bool: items that may not be ranked, which are those of the history or none."""
+    size = (len(block.user), evidence.catalogue.num_items)
+    if evidence.repeats:
+        return torch.zeros(size, dtype=torch.bool, device=device)
+    had = seen(evidence.log, block, size[1]).toarray() > 0
     return torch.from_numpy(had).to(device)
 
 
-def wanted(evidence: Evidence, block: Examples, device: torch.device) -> Tensor:
-    """(b, n) float32: items taken afterwards that were not in the history."""
-    after = targets(evidence.log, block, evidence.catalogue.num_items).toarray()
-    return torch.from_numpy(after).to(device)
+def wanted_items(evidence: Evidence, block: Examples, device: torch.device) -> Tensor:
+    """(b, n) float32: 1 for items to be found, taken after the history."""
+    num_items = evidence.catalogue.num_items
+    after = targets(evidence.log, block, num_items, repeats=evidence.repeats)
+    return torch.from_numpy(after.toarray()).to(device)
 
 
 @dataclass(frozen=True)
 class _Block:
     """What the retrieval head reads of a block of examples."""
 
+    examples: Examples
     users: UserTable
     items: ItemTable
-    excluded: Tensor
-    label: Tensor
 
 
 def fit_retrieval_head(
@@ -124,8 +129,7 @@ def fit_retrieval_head(
     )
     head.spread.copy_(rows.std(dim=0, correction=0).clamp(min=1e-2))
     blocks = [
-        _Block(users, items, already(evidence, part, device), wanted(evidence, part, device))
-        for part, items, users in tables_of(ranker, evidence, examples)
+        _Block(part, users, items) for part, items, users in tables_of(ranker, evidence, examples)
     ]
     bases = {id(b.items): ranker.prior_basis(b.items.popularity).detach() for b in blocks}
     optimizer = torch.optim.Adam(head.parameters(), lr=learning_rate)
@@ -136,8 +140,10 @@ def fit_retrieval_head(
             block = blocks[index]
             items = head.items(block.items.vectors, bases[id(block.items)], block.items.popularity)
             users = head.users(block.users.vectors, block.users.gates, block.users.lengths)
-            logits = (users @ items.T).masked_fill(block.excluded, -1e9)
-            loss = softmax_loss(logits, block.label)
+            # Made anew in each pass: kept for all blocks, they would be (examples x items) cells.
+            logits = users @ items.T
+            logits = logits.masked_fill(excluded_items(evidence, block.examples, device), -1e9)
+            loss = softmax_loss(logits, wanted_items(evidence, block.examples, device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -146,11 +152,14 @@ def fit_retrieval_head(
 
 
 @torch.no_grad()
-def propose(users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int) -> Tensor:
+def propose(
+    users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int, repeats: bool = False
+) -> Tensor:
     """(b, depth) int64: what retrieval finds and, in turn, what other views would have found.
 
     The scorer must have met what is popular now, what goes with the history and what retrieval
-    alone prefers, also where the fitted retrieval does not rank them high.
+    alone prefers, also where the fitted retrieval does not rank them high; with `repeats`, also
+    the history itself.
     """
     dim = items.vectors.shape[1]
     views = [users.retrieval @ items.retrieval.T, users.vectors @ items.retrieval[:, :dim].T]
@@ -159,6 +168,8 @@ def propose(users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int)
     taken = user_item_matrix(users.histories, len(items.vectors))
     together = (taken @ items.cooccurrence.matrix).toarray().astype(np.float32)
     views.append(torch.from_numpy(together).to(excluded.device))
+    if repeats:
+        views.append(torch.from_numpy(recency(users.histories, len(items.vectors))))
     depth = min(depth, excluded.shape[1])
     best = torch.full(excluded.shape, depth, dtype=torch.int64, device=excluded.device)
     place = torch.arange(depth, device=excluded.device).expand(len(excluded), -1)
@@ -176,7 +187,8 @@ def prepare_blocks(
     """Candidates as the nightly run would retrieve them, with features and labels."""
     blocks = []
     for part, items, users in tables_of(ranker, evidence, examples):
-        candidates = propose(users, items, already(evidence, part, ranker.device), depth=depth)
+        excluded = excluded_items(evidence, part, ranker.device)
+        candidates = propose(users, items, excluded, depth=depth, repeats=evidence.repeats)
         blocks.append(
             PairBlock(
                 users=users.vectors,
@@ -185,7 +197,7 @@ def prepare_blocks(
                 candidates=candidates,
                 features=pair_features(users, items, candidates),
                 user_features=user_features(users, items),
-                label=wanted(evidence, part, ranker.device).gather(1, candidates),
+                label=wanted_items(evidence, part, ranker.device).gather(1, candidates),
             )
         )
     return blocks

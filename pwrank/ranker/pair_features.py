@@ -15,7 +15,7 @@ from pwrank.ranker.popularity import FEATURE_NAMES
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from pwrank.ranker.history import Histories
+    from pwrank.ranker.history import FloatArray, Histories
     from pwrank.ranker.model import ItemTable, UserTable
 
 RECENT_ITEMS = 5
@@ -33,6 +33,8 @@ PAIR_FEATURES = (
     "log_recent_cooccurrence",
     "text",
     "recent_text",
+    "own_count",
+    "own_recency",
     *FEATURE_NAMES,
     *USER_FEATURES,
 )
@@ -76,6 +78,7 @@ def pair_features(users: UserTable, items: ItemTable, candidates: Tensor) -> Ten
         short,
         torch.log(short.clamp(min=0) + 1e-3),
         *_text(users, items, candidates),
+        *_own(users.histories, len(items.vectors), candidates),
     ]
     own = user_features(users, items).unsqueeze(1).expand(-1, candidates.shape[1], -1)
     pair = torch.stack(columns, dim=-1)
@@ -93,6 +96,28 @@ def _cooccurrence(history: Histories, matrix: sparse.csr_matrix, candidates: Ten
     ]
     scores = np.concatenate(parts) if parts else np.zeros(rows.shape)
     return torch.from_numpy(scores.astype(np.float32)).to(candidates.device)
+
+
+def recency(histories: Histories, num_items: int) -> FloatArray:
+    """(b, n) float32: 1 for the newest item of a history, 1/2 for the one before; 0 = not in it."""
+    known = histories.item >= 0
+    user = histories.user
+    place = histories.offsets[1:][user] - np.arange(histories.num_interactions)
+    newest = np.zeros((histories.num_users, num_items), np.float32)
+    np.maximum.at(newest, (user[known], histories.item[known]), 1.0 / place[known])
+    return newest
+
+
+def _own(histories: Histories, num_items: int, candidates: Tensor) -> list[Tensor]:
+    """How often and how lately the user has had the candidate; 0 unless repeats may be ranked."""
+    rows = candidates.cpu().numpy()
+    known = histories.item >= 0
+    counts = np.zeros((histories.num_users, num_items), np.float32)
+    np.add.at(counts, (histories.user[known], histories.item[known]), 1.0)
+    both = (np.log1p(counts), recency(histories, num_items))
+    return [
+        torch.from_numpy(np.take_along_axis(dense, rows, 1)).to(candidates.device) for dense in both
+    ]
 
 
 def _text(users: UserTable, items: ItemTable, candidates: Tensor) -> list[Tensor]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from pwrank.ranker.checkpoints import (
     load_checkpoint,
@@ -51,10 +53,25 @@ class Epochs:
 class Step:
     """What one epoch does, and how good the result is."""
 
-    train: Callable[[np.random.Generator], float]
-    """Trains one epoch; returns the training loss."""
-    validate: Callable[[], float] | None
+    train: Callable[[AveragedModel, np.random.Generator], float]
+    """Trains one epoch and averages the weights as it goes; returns the training loss."""
+    validate: Callable[[Ranker], float] | None
     """Validation loss, lower is better; None = the newest epoch is the best."""
+
+
+def moving_average(ranker: Ranker, decay: float) -> AveragedModel:
+    """Weights averaged over the last steps, some 1 / (1 - decay) of them, fewer at the start.
+
+    Steps over a small log are noisy, and the noise is in the weights; their average is what a
+    falling learning rate would reach, without knowing the number of epochs beforehand (Izmailov et
+    al. 2018; Morales-Brotons et al. 2024).
+    """
+
+    def blend(average: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
+        count = float(steps)
+        return average.lerp(new, 1.0 - min(decay, (1.0 + count) / (10.0 + count)))
+
+    return AveragedModel(ranker, avg_fn=blend)
 
 
 def run_epochs(
@@ -64,32 +81,36 @@ def run_epochs(
     step: Step,
     *,
     seed: int,
+    decay: float,
     checkpoint: Path | None,
     progress: Progress | None,
 ) -> Epochs:
-    """Train until there is no use in going on; leaves the best weights in the ranker.
+    """Train until there is no use in going on; leaves the best averaged weights in the ranker.
 
     Every epoch draws from its own generator, made from the seed and its number, so that a resumed
     phase goes on as if it had not been killed.
     """
     folder = None if checkpoint is None else checkpoint / epochs.phase
+    average = moving_average(ranker, decay)
+    averaged = cast("Ranker", average.module)
     best = _copy(ranker)
     if (found := load_checkpoint(folder)) is not None:
         tensors, facts = found
         ranker.load_state_dict(without_prefix("model", tensors))
+        average.load_state_dict(without_prefix("average", tensors))
         restore_optimizer(optimizer, without_prefix("optimizer", tensors))
         best, epochs = without_prefix("best", tensors), Epochs(**facts)
     while epochs.going_on:
         rng = np.random.default_rng([seed, epochs.done, len(epochs.phase)])
         with torch.random.fork_rng():
             torch.manual_seed(int(rng.integers(2**31)))
-            training_loss = step.train(rng)
-        loss = -float(epochs.done) if step.validate is None else step.validate()
+            training_loss = step.train(average, rng)
+        loss = -float(epochs.done) if step.validate is None else step.validate(averaged)
         epochs.done += 1
         if loss < epochs.best_loss:
-            epochs.best_loss, epochs.best, best = loss, epochs.done, _copy(ranker)
+            epochs.best_loss, epochs.best, best = loss, epochs.done, _copy(averaged)
         if folder is not None:
-            _save(folder, ranker, optimizer, best, epochs)
+            _save(folder, (ranker, average, optimizer), best, epochs)
         if progress is not None:
             figures = {"training_loss": training_loss}
             if step.validate is not None:
@@ -105,11 +126,12 @@ def _copy(ranker: Ranker) -> dict[str, Tensor]:
 
 def _save(
     folder: Path,
-    ranker: Ranker,
-    optimizer: torch.optim.Optimizer,
+    state: tuple[Ranker, AveragedModel, torch.optim.Optimizer],
     best: dict[str, Tensor],
     epochs: Epochs,
 ) -> None:
+    ranker, average, optimizer = state
     tensors = with_prefix("model", ranker.state_dict()) | with_prefix("best", best)
+    tensors |= with_prefix("average", average.state_dict())
     tensors |= with_prefix("optimizer", optimizer_tensors(optimizer))
     save_checkpoint(folder, tensors, vars(epochs))
