@@ -192,7 +192,9 @@ class TrainConfig(Section):
     """At most; early stopping decides."""
     patience: int = 2
     """Epochs without improvement on validation before stopping."""
-    batch_tokens: int = 2000
+    final_epochs: int = 1
+    """After early stopping and the heads: passes over the whole log, the latest part included."""
+    batch_tokens: int = 1000
     """Interactions per step of the encoder."""
     negatives: int = 1024
     """Sampled negatives per step; 0 = every item of the catalogue."""
@@ -200,7 +202,7 @@ class TrainConfig(Section):
     """Of the encoder (AdamW)."""
     weight_decay: float = 0.01
     """Of matrices; biases and norms have none."""
-    averaging: Probability = 0.98
+    averaging: Probability = 0.99
     """Decay per step of the moving average of the encoder's weights; 0 = none."""
     balance: float = 0.5
     """A row of a user with k rows weighs k^-balance: 0 = rows count alike, 1 = users do."""
