@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from pwrank.ranker.examples import Examples
-from pwrank.ranker.held_out_training import PROPOSED_BY, Evidence, already, tables_of, wanted
+from pwrank.ranker.held_out_training import (
+    PROPOSED_BY,
+    Evidence,
+    excluded_items,
+    tables_of,
+    wanted_items,
+)
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.popularity import FEATURE_NAMES
 
@@ -51,8 +57,8 @@ def try_ranker(ranker: Ranker, evidence: Evidence, examples: Examples) -> Trial:
     found = [np.zeros((0, 1 + len(PROPOSED_BY)))]
     offered = torch.from_numpy(evidence.catalogue.available).to(ranker.device)
     for block, items, users in tables_of(ranker, evidence, examples):
-        excluded = already(evidence, block, ranker.device) | ~offered
-        label = wanted(evidence, block, ranker.device) * offered
+        excluded = excluded_items(evidence, block, ranker.device) | ~offered
+        label = wanted_items(evidence, block, ranker.device) * offered
         near = (users.retrieval @ items.retrieval.T).masked_fill(excluded, float("-inf"))
         depth = min(DEPTH, near.shape[1])
         values, candidates = near.topk(depth, dim=1)
