@@ -83,10 +83,8 @@ def shard_of(ids: pl.Series, shards: int) -> pl.Series:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
-    temporary = Path(name)
+    handle, temporary = _held_file(path.parent, path.suffix)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield temporary
         flush_file(temporary)
         temporary.chmod(0o644)
@@ -101,24 +99,53 @@ def replacing(path: Path) -> Iterator[Path]:
 def scratch_folder(root: Path) -> Iterator[Path]:
     """A folder below `root` that is gone, with what is left in it, when the block ends."""
     root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=root, prefix=TEMPORARY))
-    handle = os.open(scratch, os.O_RDONLY)
+    handle, scratch = _held_folder(root)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         os.close(handle)
 
 
-def _is_abandoned(temporary: Path) -> bool:
-    """Whether nobody writes it any more; a running writer holds its lock."""
+def _held_file(folder: Path, suffix: str) -> tuple[int, Path]:
+    """A new temporary file, open and locked."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY, suffix=suffix)
+        if _hold(handle):
+            return handle, Path(name)
+
+
+def _held_folder(root: Path) -> tuple[int, Path]:
+    """A new temporary folder, open and locked."""
+    while True:
+        scratch = Path(tempfile.mkdtemp(dir=root, prefix=TEMPORARY))
+        with contextlib.suppress(FileNotFoundError):  # swept before it was held
+            handle = os.open(scratch, os.O_RDONLY)
+            if _hold(handle):
+                return handle, scratch
+
+
+def _hold(handle: int) -> bool:
+    """Lock what was just made; false, and closed, where another run swept it before that."""
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    if os.fstat(handle).st_nlink:
+        return True
+    os.close(handle)
+    return False
+
+
+def _remove_if_abandoned(temporary: Path) -> bool:
+    """Remove it unless a running writer holds its lock; locked while it goes."""
     try:
         handle = os.open(temporary, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
     except BlockingIOError:
         return False
     finally:
@@ -241,14 +268,8 @@ class Store:
 
     def sweep_temporary(self) -> int:
         """Remove what a killed run was writing; what is being written now is left alone."""
-        found = self.lake.glob(f"**/{TEMPORARY}*")
-        stale = [path for path in found if _is_abandoned(path)]
-        for path in stale:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        return len(stale)
+        found = list(self.lake.glob(f"**/{TEMPORARY}*"))
+        return sum(_remove_if_abandoned(path) for path in found)
 
     def _relative(self, name: str, as_of: date | None, key: str) -> str:
         return f"{name}/as_of={as_of}/{key}" if as_of else f"{name}/{key}"

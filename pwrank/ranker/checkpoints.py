@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,17 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pwrank.store import replacing
+
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and JSON facts to `folder/checkpoint.safetensors`, all or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{CHECKPOINT_FILE}.{os.getpid()}"
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(plain, partial, metadata={"facts": json.dumps(facts)})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(folder / CHECKPOINT_FILE)
+    with replacing(folder / CHECKPOINT_FILE) as temporary:
+        save_file(plain, temporary, metadata={"facts": json.dumps(facts)})
 
 
 def load_checkpoint(folder: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pwrank.run import Run
+from pwrank.store import replacing
 
 CARD = """\
 ---
@@ -74,4 +75,5 @@ def write_model_card(path: Path, run: Run, figures: Mapping[str, Any]) -> None:
         hashes="\n".join(hashes),
         train=json.dumps(config.train.model_dump(mode="json"), indent=1),
     )
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ from pwrank.datasets import DatasetRef
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.signatures import verify_ref
+from pwrank.store import replacing, write_json
 
 WEIGHTS_FILE = "ranker.safetensors"
 FACTS_FILE = "ranker.json"
@@ -27,13 +28,14 @@ def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     tensors["cooccurrence/offsets"] = torch.from_numpy(pairs.offsets)
     tensors["cooccurrence/item"] = torch.from_numpy(pairs.item)
     tensors["cooccurrence/weight"] = torch.from_numpy(pairs.weight)
-    save_file(tensors, folder / WEIGHTS_FILE)
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        save_file(tensors, temporary)
     facts = {
         "shape": asdict(ranker.shape),
         "vocabulary": list(ranker.vocabulary),
         "categories": list(ranker.categories),
     }
-    (folder / FACTS_FILE).write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+    write_json(folder / FACTS_FILE, facts)
     return [folder / WEIGHTS_FILE, folder / FACTS_FILE]
 
 
