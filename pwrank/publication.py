@@ -2,8 +2,10 @@
 
 A publication is a set of staged parts that passed the gates. Its parts are hard links, under
 `rankings/v1/as_of=D/`, to immutable files under `staged/`: a folder is swapped in by one rename,
-so that a glob on a published date sees the old list or the new one. `read_rankings` goes through
-the manifest to the immutable files and is safe even while a date is published again.
+so that a glob on a published date sees the old list or the new one. A date that is published again
+shows its parts under other numbers: a glob that ran through the swap is told that a file is gone
+and may try again. `read_rankings` goes through the manifest to the immutable files and is safe even
+then.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import contextlib
 import ctypes
 import errno
 import os
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ from pwrank.store import Store, flush_file, read_json, scratch_folder, write_jso
 
 RANKINGS_VERSION = "v1"
 """Major version of the contract; a change that breaks a reader gets a new path."""
+
+PART_NUMBERS = 100_000
+"""Numbers that the name of a part has room for."""
 
 KEPT_MOVES = 100
 """Moves of the pointer that are remembered."""
@@ -75,15 +81,32 @@ def write_current(store: Store, publication: dict[str, Any], **note: Any) -> Non
     write_json(store.control / "current.json", pointer)
 
 
-def link_parts(store: Store, staged: Path, files: list[str], as_of: date) -> None:
-    """Make staged parts visible under `rankings/v1`, all at once."""
+def names_to_show(store: Store, staged: Path, files: Sequence[str], as_of: date) -> list[str]:
+    """Names under `rankings/v1` for the staged parts of a date: those that they have already.
+
+    Else such as the date does not show now: whoever lists the old names and opens them after the
+    swap is told that they are gone, and never gets the new night's part of that name instead.
+    """
+    shown = sorted((store.lake / rankings_path(as_of)).glob("part-*.parquet"))
+    pairs = zip(shown, files, strict=False)
+    if len(shown) == len(files) and all(path.samefile(staged / name) for path, name in pairs):
+        return [path.name for path in shown]
+    taken = [int(path.stem.removeprefix("part-")) for path in shown]
+    first = max(taken, default=-1) + 1
+    if first + len(files) > PART_NUMBERS:
+        first = 0
+    return [f"part-{first + number:05d}.parquet" for number in range(len(files))]
+
+
+def link_parts(store: Store, staged: Path, files: Mapping[str, str], as_of: date) -> None:
+    """Make staged parts visible under `rankings/v1`, all at once. files: name there -> staged."""
     target = store.lake / rankings_path(as_of)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(store.lake / "staged") as scratch:
         fresh = scratch / "parts"
         fresh.mkdir()
-        for name in files:
-            os.link(staged / name, fresh / name)
+        for name, file in files.items():
+            os.link(staged / file, fresh / name)
         flush_file(fresh)
         if target.exists():
             _exchange(fresh, target)

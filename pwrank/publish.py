@@ -16,6 +16,7 @@ from pwrank.gates.verdicts import OVERRIDABLE, Verdict, refusal_lines
 from pwrank.publication import (
     RANKINGS_VERSION,
     link_parts,
+    names_to_show,
     publication_path,
     published_dates,
     rankings_path,
@@ -78,7 +79,8 @@ def publish(
         gates = [verdict.to_json() for verdict in found]
         raise GateRefusedError(_refusal(run, staged, refused), gates)
     publication = _describe(run, staged, night, metrics, found)
-    link_parts(store, store.lake / staged.path, list(staged.files), run.as_of)
+    shown = {part["name"]: part["file"] for part in publication["parts"]}
+    link_parts(store, store.lake / staged.path, shown, run.as_of)
     write_json(publication_path(store, run.as_of), publication)
     published = _point(store, publication, reused=False)
     retire(store, keep_nights=run.config.publish.keep_nights, as_of=run.as_of)
@@ -128,8 +130,8 @@ def _is_visible(store: Store, publication: Mapping[str, Any], as_of: date) -> bo
     staged = store.lake / publication["staged_path"]
     return all(
         (folder / part["name"]).exists()
-        and (staged / part["name"]).exists()
-        and (folder / part["name"]).samefile(staged / part["name"])
+        and (staged / part["file"]).exists()
+        and (folder / part["name"]).samefile(staged / part["file"])
         for part in publication["parts"]
     )
 
@@ -163,7 +165,9 @@ def _describe(
 ) -> dict[str, Any]:
     """The manifest of the publication."""
     store = run.store
-    parts = [describe_part(path) for path in staged.file_paths(store.lake)]
+    names = names_to_show(store, store.lake / staged.path, staged.files, run.as_of)
+    paths = staged.file_paths(store.lake)
+    parts = [describe_part(path, name) for path, name in zip(paths, names, strict=True)]
     ids = store.id_types() or IdTypes()
     return {
         "as_of": run.as_of.isoformat(),

@@ -25,11 +25,14 @@ def sign(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: file_sha256(folder / name) for name in names}
 
 
-def describe_part(path: Path) -> dict[str, Any]:
-    """A published part as the manifest of its date holds it: name, rows, bytes, sha256."""
+def describe_part(path: Path, name: str) -> dict[str, Any]:
+    """A published part as the manifest of its date holds it: name, file, rows, bytes, sha256.
+
+    path: the staged file; name: that which globs find it by.
+    """
     rows = pq.read_metadata(path).num_rows
-    size = path.stat().st_size
-    return {"name": path.name, "rows": rows, "bytes": size, SIGNED: file_sha256(path)}
+    told = {"name": name, "file": path.name, "rows": rows, "bytes": path.stat().st_size}
+    return {**told, SIGNED: file_sha256(path)}
 
 
 def verify_ref(lake: Path, ref: DatasetRef) -> None:
@@ -50,7 +53,7 @@ def verify_publication(store: Store, publication: Mapping[str, Any]) -> None:
     """
     again = f"`pwrank run --as-of {publication['as_of']}` makes the date again"
     for part in publication["parts"]:
-        kept = store.lake / publication["staged_path"] / part["name"]
+        kept = store.lake / publication["staged_path"] / part["file"]
         shown = store.lake / publication["path"] / part["name"]
         _verify(kept, part[SIGNED], f"remove the file; {again}")
         if not shown.exists() or not shown.samefile(kept):
@@ -65,7 +68,7 @@ def check_sizes(store: Store, publication: Mapping[str, Any]) -> list[Path]:
     again = f"`pwrank run --as-of {publication['as_of']}` makes the date again"
     paths = []
     for part in publication["parts"]:
-        path = store.lake / publication["staged_path"] / part["name"]
+        path = store.lake / publication["staged_path"] / part["file"]
         try:
             size = path.stat().st_size
         except FileNotFoundError:

@@ -22,8 +22,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 
 import flows.cli  # noqa: E402
 import flows.commands.backfill  # noqa: E402
-import flows.commands.run  # noqa: E402, F401
-import flows.nightly  # noqa: E402, F401
+import flows.commands.run  # noqa: E402
+import flows.nightly  # noqa: E402
 import pwrank.embed  # noqa: E402
 from flows.runs import night_refs  # noqa: E402
 from pwrank.config_file import load_config  # noqa: E402

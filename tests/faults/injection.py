@@ -93,7 +93,7 @@ class Journal:
         flush = os.fsync
 
         def fsync(descriptor: int) -> None:
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
             if path.startswith(self.lake):
                 self._count("fsync", path, descriptor)
             flush(descriptor)
@@ -147,7 +147,7 @@ def read_journal(told: Path) -> list[Operation]:
 
 def _stage_of(below: str) -> str | None:
     """Stage that writes a file, or None where its place does not tell."""
-    parts = [part for part in below.split(os.sep) if part not in {"control", "manifests"}]
+    parts = [part for part in Path(below).parts if part not in {"control", "manifests"}]
     if parts[0:1] == ["stages"]:
         name = parts[-1].removesuffix(".json").split("-")[0]
         return name if name in STAGES.values() else None

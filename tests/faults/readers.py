@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -31,7 +32,7 @@ class Readers:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll)
 
-    def __enter__(self) -> Readers:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -40,7 +41,7 @@ class Readers:
         self._thread.join()
 
     def _poll(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(0.03):
             try:
                 for day in published_dates(Store(self.lake)):
                     self._judge("read_rankings", day, read_rankings(self.lake, day).collect())
@@ -49,7 +50,7 @@ class Readers:
                 if current:
                     day = date.fromisoformat(current["as_of"])
                     self._judge("current", day, read_rankings(self.lake).collect())
-            except Exception as error:  # noqa: BLE001 - whatever a reader meets is told
+            except BaseException as error:  # noqa: BLE001 - a panic of polars is no Exception
                 self.wrong.append(f"{type(error).__name__}: {error}")
 
     def _judge(self, kind: str, day: date, frame: pl.DataFrame) -> None:

@@ -29,7 +29,7 @@ from tests.library.tiny_world import AS_OF, FIRST_DAY, make_world, some_interact
 BEFORE = AS_OF - timedelta(days=1)
 """Published in every lake that a trial begins with."""
 
-FINISHED = ("staged/**/part-*.parquet", "embeddings/**/part-*.parquet", "models/**/ranker.*")
+FINISHED = ("staged/as_of=*/**/part-*.parquet", "embeddings/**/part-*.parquet")
 """What is never done again once it is in the lake."""
 
 

@@ -42,7 +42,7 @@ class Night:
 
     def publish(self, lists, as_of):
         ref = self.stage(rankings(lists, as_of), as_of=as_of, key=f"s{as_of}")
-        parts = [describe_part(path) for path in ref.file_paths(self.store.lake)]
+        parts = [describe_part(path, path.name) for path in ref.file_paths(self.store.lake)]
         content = {
             "as_of": str(as_of), "version": ref.key, "staged_path": ref.path,
             "path": ref.path, "files": ref.files, "parts": parts,
