@@ -284,7 +284,7 @@ class ScoreConfig(Section):
 
 
 class RerankConfig(Section):
-    """List-level rules after scoring; all off by default, since each costs accuracy."""
+    """List-level rules after scoring; off by default where they cost accuracy."""
 
     max_per_category: NonNegativeInt = 0
     """At most this many of one category among the first `category_window` ranks; 0: no cap."""
@@ -293,8 +293,9 @@ class RerankConfig(Section):
     """Maximal marginal relevance (Carbonell and Goldstein 1998): weight of dissimilarity."""
     diversity_window: PositiveInt = 50
     """Ranks that the diversity rule may rearrange."""
-    explore: Probability = 0.0
-    """Share of the list kept for items with at most `explore_below` interactions."""
+    explore: Probability = 0.05
+    """Share of the list kept for items with at most `explore_below` interactions. One rank in
+    twenty finds as many of them as text alone, and costs next to nothing; 0: none."""
     explore_below: PositiveInt = 5
 
 

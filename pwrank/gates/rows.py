@@ -112,21 +112,24 @@ def check_shard(
 
 
 def _is_ordered(config: Config) -> bool:
-    """Whether scores fall with rank: list-level rules may put a lower score first."""
+    """Whether scores fall with rank: list-level rules may put a lower score first.
+
+    What exploration placed is left out of the comparison, row by row.
+    """
     rules = config.rerank
-    return not (rules.max_per_category or rules.diversity or rules.explore)
+    return not (rules.max_per_category or rules.diversity)
 
 
 def _check_ranks_and_scores(rankings: pl.DataFrame, check: ShardCheck, *, ordered: bool) -> None:
     in_order = rankings.with_columns(
         pl.int_range(1, pl.len() + 1).over("user_id").alias("expected"),
-        pl.col("score").shift(1).over("user_id").alias("above"),
     )
     check.blame("rank gap", in_order.filter(pl.col("rank") != pl.col("expected")))
     finite = pl.col("score").is_finite().fill_null(value=False)
     check.blame("score not finite", rankings.filter(~finite))
     if ordered:
-        rising = in_order.filter(pl.col("score") > pl.col("above"))
+        above = pl.col("score").shift(1).over("user_id")
+        rising = in_order.filter(pl.col("source") != EXPLORE).filter(pl.col("score") > above)
         check.blame("score rises with rank", rising)
 
 

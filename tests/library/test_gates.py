@@ -44,6 +44,10 @@ def test_a_good_night_passes_every_gate():
     assert refused_by(rankings(GOOD)) == {}
 
 
+def test_what_exploration_placed_may_score_less_than_what_follows():
+    assert refused_by(changed(1, score=0.01, source="explore")) == {}
+
+
 @pytest.mark.parametrize(
     ("gate", "frame"),
     [
@@ -54,6 +58,7 @@ def test_a_good_night_passes_every_gate():
         ("score not finite", changed(1, score=None)),
         ("score rises with rank", changed(1, score=0.9)),
         ("score rises with rank", changed(1, score=0.9, source="popular_fill")),
+        ("score rises with rank", changed(2, score=0.9)),
         ("item not available", changed(2, item_id="gone")),
         ("unknown item", changed(2, item_id="never heard of")),
         ("seen item", changed(2, item_id="a")),

@@ -72,7 +72,7 @@ def test_no_rule_loses_doubles_or_invents_an_item_or_leaves_a_gap(drawn, dial, k
 @given(lists(), st.integers(1, ITEMS))
 def test_with_all_dials_at_zero_the_order_is_the_scores_and_ties_go_by_row(drawn, k):
     scores, candidates = drawn
-    items, explored = reranked(scores, candidates, RerankConfig(), k)
+    items, explored = reranked(scores, candidates, RerankConfig(explore=0), k)
     for mine, row, offered in zip(items, scores, candidates, strict=True):
         there = sorted(
             ((-s, c) for s, c in zip(row.tolist(), offered.tolist(), strict=True) if c >= 0)
@@ -87,7 +87,7 @@ def test_no_category_exceeds_its_cap_in_the_window_where_others_can_take_its_pla
     drawn, most, window
 ):
     scores, candidates = drawn
-    dial = RerankConfig(max_per_category=most, category_window=window)
+    dial = RerankConfig(max_per_category=most, category_window=window, explore=0)
     items, _ = reranked(scores, candidates, dial, ITEMS)
     names = facts().category
     for mine, offered in zip(items, candidates, strict=True):
@@ -100,15 +100,15 @@ def test_no_category_exceeds_its_cap_in_the_window_where_others_can_take_its_pla
 @settings(deadline=None, max_examples=60)
 @given(lists(), st.floats(1e-12, 1e-9))
 def test_a_diversity_of_next_to_nothing_changes_nothing(drawn, weight):
-    plain, _ = reranked(*drawn, RerankConfig(), ITEMS)
-    assert (reranked(*drawn, RerankConfig(diversity=weight), ITEMS)[0] == plain).all()
+    plain, _ = reranked(*drawn, RerankConfig(explore=0), ITEMS)
+    assert (reranked(*drawn, RerankConfig(diversity=weight, explore=0), ITEMS)[0] == plain).all()
 
 
 def test_diversity_puts_what_is_unlike_before_what_is_alike():
     text = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2]]
     same = ItemFacts([""] * 5, text, np.zeros(5, np.int64))
     scores, candidates = np.array([[5, 4, 3, 2, 1]], np.float32), np.arange(5)[None, :]
-    dial = RerankConfig(diversity=0.9)
+    dial = RerankConfig(diversity=0.9, explore=0)
     places, _ = rerank(by_score(scores, candidates), candidates, same, dial, k=5)
     assert places.tolist() == [[0, 3, 4, 1, 2]]
 
