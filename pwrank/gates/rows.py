@@ -112,10 +112,7 @@ def check_shard(
 
 
 def _is_ordered(config: Config) -> bool:
-    """Whether scores fall with rank: list-level rules may put a lower score first.
-
-    What exploration placed is left out of the comparison, row by row.
-    """
+    """Whether scores fall with rank, what exploration placed apart: rules may put a lower first."""
     rules = config.rerank
     return not (rules.max_per_category or rules.diversity)
 
