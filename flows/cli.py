@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train a ranker now",
     "score": "score pairs of users and items that you bring",
     "evaluate": "judge published rankings by interactions that came later",
+    "benchmark": "the product beside tuned baselines on a split of your own data",
     "show": "a user's history, list and reasons",
     "status": "published dates and their figures",
     "rollback": "make an earlier published date current",

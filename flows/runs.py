@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.run_page import shown_in_ui
-from pwrank.config import RuntimeConfig
+from pwrank.config import Config, RuntimeConfig
 from pwrank.config_file import load_config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import ConfigError, PwrankError
@@ -47,7 +47,7 @@ def run_name() -> str:
     if as_of is None:
         # A configuration that cannot be read is told by the run, not by its name.
         with contextlib.suppress(PwrankError):
-            config = load_config(Path(flow_run.parameters["config"]), os.environ)
+            config = loaded_config(Path(flow_run.parameters["config"]))
             as_of = scheduled_day(config.time_zone)
     return f"{flow_run.flow_name}-{as_of or 'unknown date'}"
 
@@ -60,7 +60,7 @@ def started_run(
     overrides: Mapping[str, str] | None = None,
 ) -> Iterator[Run]:
     """Load the configuration, open the lake, hold the date and show what came of it."""
-    resolved = load_config(config, os.environ)
+    resolved = loaded_config(config)
     now = datetime.now(UTC)
     day = as_of or scheduled_day(resolved.time_zone)
     refuse_future(day, now)
@@ -71,9 +71,22 @@ def started_run(
         known_at=parse_known_at(known_at, now),
         overrides=checked_overrides(overrides or {}),
     )
-    holder = {"host": socket.gethostname(), "process": os.getpid(), "since": f"{now:%F %T} UTC"}
-    with date_lease(run.store, run.as_of, holder), shown_in_ui(run):
+    with held_date(run), shown_in_ui(run):
         yield run
+
+
+def loaded_config(config: Path) -> Config:
+    """The configuration of a file, with what the environment sets."""
+    return load_config(config, os.environ)
+
+
+@contextlib.contextmanager
+def held_date(run: Run) -> Iterator[None]:
+    """Hold the date of a run in its lake."""
+    since = f"{run.now:%F %T} UTC"
+    holder = {"host": socket.gethostname(), "process": os.getpid(), "since": since}
+    with date_lease(run.store, run.as_of, holder):
+        yield
 
 
 def refuse_future(as_of: date, now: datetime) -> None:
@@ -170,4 +183,4 @@ def first_error(outcome: Sequence[BackfillDay]) -> Exception | None:
 
 def is_published(config: Path, as_of: date) -> bool:
     """Whether a date has a publication in the lake of this configuration."""
-    return as_of in published_dates(Store(load_config(config, os.environ).lake))
+    return as_of in published_dates(Store(loaded_config(config).lake))

@@ -1,10 +1,9 @@
 """What a large model has to beat, behind one interface: popularity, all-time and recent.
 
 All answer `rank(users, k=…)` with a frame `user_id, rank, item_id`, so a report or a quality board
-treats them alike; adding one (iALS, BPR) is a class with that method; item-kNN and EASE are in
-`item_baselines`. Memory is bounded by the
-batch of users asked for: nothing of users x items is ever held. Equal scores are ordered by
-popularity, then by item id, so a tie never knows which item will be the hit.
+treats them alike; the others are in `item_baselines` and `vector_baselines`. Memory is
+bounded by the batch of users asked for: nothing of users x items is ever held. Equal scores are
+ordered by popularity, then by item id, so a tie never knows which item will be the hit.
 """
 
 from __future__ import annotations
@@ -44,6 +43,10 @@ class UserItems:
     """Items that may be shown, the most popular first; column `c` is the c-th."""
     matrix: sparse.csr_matrix
     """(users, items) float32: 1 where there was an interaction."""
+
+    def head(self, most: int) -> UserItems:
+        """Only the `most` most popular items."""
+        return UserItems(self.users, self.items.head(most), self.matrix[:, :most])
 
     def rows(self, users: pl.Series) -> sparse.csr_matrix:
         """(len(users), items): the users' rows, empty for users without history."""

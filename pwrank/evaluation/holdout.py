@@ -103,16 +103,21 @@ def default_baselines(
     return named
 
 
-def slice_pairs(
-    pairs: pl.DataFrame, history: pl.LazyFrame, listed: pl.Series
-) -> dict[str, pl.DataFrame]:
-    """Part the pairs by the SLICES; `listed` are the users who have a list."""
+def counted_pairs(pairs: pl.DataFrame, history: pl.LazyFrame) -> pl.DataFrame:
+    """Add to the pairs how often user and item stand in the history: `…_id_count`, maybe 0."""
     counted = pairs
     for key in ("user_id", "item_id"):
         mine = history.join(pairs.lazy().select(key).unique(), on=key, how="semi")
         counts = mine.group_by(key).agg(pl.len().alias(f"{key}_count")).collect(engine="streaming")
         counted = counted.join(counts, on=key, how="left", maintain_order="left")
-    counted = counted.with_columns(pl.col("user_id_count", "item_id_count").fill_null(0))
+    return counted.with_columns(pl.col("user_id_count", "item_id_count").fill_null(0))
+
+
+def slice_pairs(
+    pairs: pl.DataFrame, history: pl.LazyFrame, listed: pl.Series
+) -> dict[str, pl.DataFrame]:
+    """Part the pairs by the SLICES; `listed` are the users who have a list."""
+    counted = counted_pairs(pairs, history)
     catalogued = pl.col("in_catalogue")
     rules = {
         "all": pl.lit(value=True),

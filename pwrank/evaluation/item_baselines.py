@@ -10,21 +10,14 @@ import polars as pl
 from scipy import linalg, sparse
 
 from pwrank.errors import InputError
-from pwrank.evaluation.baselines import Places, UserItems, ranking_frame
+from pwrank.evaluation.baselines import UserItems
+from pwrank.evaluation.scored_lists import Scores, rank_scored, top_columns
 
 EASE_MAX_ITEMS = 10_000
 """EASE inverts an items x items matrix: 400 MB of float32 at this size, some three copies."""
 
 _NEIGHBOUR_BLOCK = 512
 """Items whose neighbours are computed together."""
-
-_SCORE_BATCH = 256
-"""Users whose scores over the catalogue are held together."""
-
-Scores = npt.NDArray[np.float32]
-"""(users of a batch, items)."""
-
-_NONE = np.zeros((0, 0), np.int64)
 
 
 @dataclass(frozen=True)
@@ -38,17 +31,13 @@ class LinearItems:
 
     def rank(self, users: pl.Series, *, k: int) -> pl.DataFrame:
         """See `Baseline.rank`."""
-        parts = []
-        for start in range(0, len(users), _SCORE_BATCH):
-            batch = users.slice(start, _SCORE_BATCH)
-            rows = self.history.rows(batch)
+
+        def scores(_batch: pl.Series, rows: sparse.csr_matrix) -> Scores:
             product = rows @ self.weights
             dense = product.toarray() if sparse.issparse(product) else product
-            scores = np.asarray(dense, dtype=np.float32)
-            if self.exclude_seen:
-                scores[rows.nonzero()] = -np.inf
-            parts.append(ranking_frame(batch, self.history.items, top_columns(scores, k)))
-        return pl.concat(parts) if parts else ranking_frame(users, self.history.items, _NONE)
+            return np.asarray(dense, dtype=np.float32)
+
+        return rank_scored(self.history, users, scores, k=k, exclude_seen=self.exclude_seen)
 
 
 def item_knn(
@@ -96,19 +85,3 @@ def ease(
     weights = -inverse / np.diag(inverse)[None, :]
     weights[np.diag_indices(items)] = 0.0
     return LinearItems(history, weights.astype(np.float32), exclude_seen)
-
-
-def top_columns(scores: Scores, k: int) -> Places:
-    """(users, min(k, items)) columns by falling score, ties to the lower column; -1 where -inf."""
-    users, items = scores.shape
-    k = min(k, items)
-    threshold = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k] if k else scores[:, :0]
-    above, equal = scores > threshold, scores == threshold
-    room = k - above.sum(axis=1, keepdims=True)
-    chosen = above | (equal & (np.cumsum(equal, axis=1) <= room))
-    columns = np.nonzero(chosen)[1].reshape(users, k)
-    values = np.take_along_axis(scores, columns, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    shown = np.isfinite(np.take_along_axis(values, order, axis=1))
-    return np.where(shown, columns, -1)

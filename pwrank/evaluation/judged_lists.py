@@ -63,9 +63,12 @@ def judge_baseline(baseline: Baseline, pairs: pl.DataFrame, sampled: pl.Series) 
 
 
 def judge_slice(
-    pairs: pl.DataFrame, lists: Mapping[str, JudgedLists], rng: np.random.Generator
+    pairs: pl.DataFrame,
+    lists: Mapping[str, JudgedLists],
+    rng: np.random.Generator,
+    own: str = PUBLISHED,
 ) -> Slice:
-    """Means and paired differences with intervals, all from the same draws of users."""
+    """Means and paired differences to `own` with intervals, all from the same draws of users."""
     rankers = list(lists)
     frames = [
         metrics.user_metrics(
@@ -87,16 +90,16 @@ def judge_slice(
             for name, row in zip(names, zip(value, low, high, strict=True), strict=True)
         }
 
-    own = rankers.index(PUBLISHED)
+    place = rankers.index(own)
     numbered = list(enumerate(rankers))
     return Slice(
         users,
         pairs.height,
         {name: figures(mean[i], drawn[:, i]) for i, name in numbered},
         {
-            name: figures(mean[own] - mean[i], drawn[:, own] - drawn[:, i])
+            name: figures(mean[place] - mean[i], drawn[:, place] - drawn[:, i])
             for i, name in numbered
-            if i != own
+            if i != place
         },
     )
 
@@ -113,10 +116,13 @@ def judge_all(
 
 
 def judge_slices(
-    parts: Mapping[str, pl.DataFrame], lists: Mapping[str, JudgedLists], seed: int
+    parts: Mapping[str, pl.DataFrame],
+    lists: Mapping[str, JudgedLists],
+    seed: int,
+    own: str = PUBLISHED,
 ) -> dict[str, Slice]:
     """Judge every slice with draws of its own, so that one slice never changes another."""
     return {
-        name: judge_slice(pairs, lists, np.random.default_rng([seed, number]))
+        name: judge_slice(pairs, lists, np.random.default_rng([seed, number]), own)
         for number, (name, pairs) in enumerate(parts.items())
     }

@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pwrank.errors import InputError
-from pwrank.evaluation import item_baselines
+from pwrank.evaluation import item_baselines, scored_lists
 from pwrank.evaluation.baselines import (
     popularity_list,
     popularity_order,
     recent_popularity,
     user_items,
 )
-from pwrank.evaluation.item_baselines import ease, item_knn, top_columns
+from pwrank.evaluation.item_baselines import ease, item_knn
+from pwrank.evaluation.scored_lists import top_columns
 
 CUT = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -150,7 +151,7 @@ def test_lists_do_not_depend_on_the_batch(monkeypatch):
     matrix = user_items(PAIRS, popularity_order(PAIRS, pl.Series(list("abcd"))))
     users = pl.Series(list("pqrstz"))
     whole = item_knn(matrix).rank(users, k=3)
-    monkeypatch.setattr(item_baselines, "_SCORE_BATCH", 2)
+    monkeypatch.setattr(scored_lists, "SCORE_CELLS", 8)
     assert whole.equals(item_knn(matrix).rank(users, k=3))
 
 

@@ -91,7 +91,7 @@ def test_make_knows_the_two_commands():
 def test_constraints_pin_every_dependency_there_is():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["demo"], *extras["test"]]
+    wanted = [*project["dependencies"], *extras["demo"], *extras["benchmark"], *extras["test"]]
     names = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in wanted}
     pinned = {
         line.split("==")[0].lower().replace("_", "-")

@@ -1,0 +1,201 @@
+"""What the quality board says: one table, how each baseline was tuned, and one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pwrank.evaluation.figures import Figure, Figures, Slice, finite
+
+PRODUCT = "pwrank"
+WITHOUT_TEXT = "pwrank_without_text"
+
+PARTS: Mapping[str, str] = {
+    "with_history": "users with a history",
+    "cold_items": "items with 0 to 5 interactions, users with a history",
+    "cold_users": "users with 1 to 5 interactions",
+    "new_users": "users without a history",
+    "all": "all users",
+}
+"""Parts of the board by name; the table is about the first three."""
+
+_WIDTH = 28
+_CELL = 27
+
+
+@dataclass(frozen=True)
+class Board:
+    """The product and the baselines on the same split of the same files."""
+
+    told: str
+    """What is held out, in words."""
+    rule: str
+    as_of: date
+    exclude_seen: bool
+    account: Mapping[str, int]
+    """From the held-out rows to the pairs judged, as in `holdout`."""
+    slices: Mapping[str, Slice]
+    """By the names of PARTS; differences are the product minus another."""
+    lists: Mapping[str, Mapping[str, float]]
+    """By ranker: coverage@10, gini@10, novelty@10 of the lists of users with a history."""
+    tuning: Mapping[str, Mapping[str, Any]]
+    """By baseline: settings, how many were compared, NDCG@10 on validation."""
+    skipped: Mapping[str, str]
+    """By baseline: why it has no row."""
+
+    @property
+    def best_baseline(self) -> str:
+        """The baseline with the highest NDCG@10 over users with a history; '' without any."""
+        return max(
+            self.tuning, key=lambda name: (self._main(name)["ndcg@10"].value, name), default=""
+        )
+
+    @property
+    def answer(self) -> str:
+        """Whether the large model helps on this catalogue, in a few sentences."""
+        question = "Does the large model help on this catalogue? "
+        best = self.best_baseline
+        if not best:
+            return question + "No baseline was run, so this board cannot tell."
+        own, other = self._main(PRODUCT)["ndcg@10"], self._main(best)["ndcg@10"]
+        gain = self._differences(best)
+        share = f" ({own.value / other.value - 1:+.1%})" if other.value else ""
+        return (
+            f"{question}{_verdict(gain['ndcg@10'])}: pwrank has NDCG@10 {own.value:.4f}, the best "
+            f"baseline, {best}, {other.value:.4f}; difference {_interval(gain['ndcg@10'])}{share}, "
+            f"recall@20 {_interval(gain['recall@20'])}.{self._worth_of_text()}"
+        )
+
+    def _worth_of_text(self) -> str:
+        """What the ablation says; '' if it was not run."""
+        if WITHOUT_TEXT not in self.lists:
+            return ""
+        told = f" Text adds {_interval(self._differences(WITHOUT_TEXT)['ndcg@10'])} NDCG@10"
+        cold = self.slices["cold_items"]
+        if not cold.users:
+            return f"{told}."
+        rare = cold.differences[WITHOUT_TEXT]["recall@20"]
+        return f"{told} and {_interval(rare)} recall@20 on cold items."
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only; null where a figure cannot be had."""
+        return {
+            "held_out": self.told,
+            "rule": self.rule,
+            "as_of": self.as_of.isoformat(),
+            "exclude_seen": self.exclude_seen,
+            "account": dict(self.account),
+            "slices": {name: part.to_json() for name, part in self.slices.items()},
+            "lists": {
+                name: {figure: finite(value) for figure, value in figures.items()}
+                for name, figures in self.lists.items()
+            },
+            "tuning": {name: dict(told) for name, told in self.tuning.items()},
+            "skipped": dict(self.skipped),
+            "best_baseline": self.best_baseline,
+            "answer": self.answer,
+        }
+
+    def table(self) -> str:
+        """Plain text for a terminal."""
+        main = self.slices["with_history"]
+        kind = "items new to the user" if self.exclude_seen else "repeats count"
+        title = (
+            f"{self.told}; {main.users:,} users with a history, {main.relevant:,} items to find "
+            f"({kind}); 95 % intervals over users"
+        )
+        lines = [
+            title,
+            "",
+            self._head(),
+            *(self._row(name) for name in self.lists),
+            "",
+            *(self._difference_row(name) for name in self.lists if name != PRODUCT),
+            "",
+            self._everybody(),
+            *(_tuned_line(name, told) for name, told in self.tuning.items()),
+            *(f"{name}: skipped, {reason}" for name, reason in self.skipped.items()),
+            "",
+            self.answer,
+        ]
+        return "\n".join(lines)
+
+    def _main(self, name: str) -> Figures:
+        return self.slices["with_history"].rankers[name]
+
+    def _differences(self, name: str) -> Figures:
+        return self.slices["with_history"].differences[name]
+
+    @property
+    def _third(self) -> str:
+        """With one item to find, a hit is the recall, and its rank tells more."""
+        return "mrr@10" if self.rule == "leave-last" else "hit_rate@10"
+
+    def _head(self) -> str:
+        cold, few = self.slices["cold_items"], self.slices["cold_users"]
+        third = {"mrr@10": "MRR@10", "hit_rate@10": "hit@10"}[self._third]
+        return f"{'':<{_WIDTH}}" + "".join(
+            [
+                *(f"{name:<{_CELL}}" for name in ("NDCG@10", "recall@20", third)),
+                f"{'coverage@10':<13}{'Gini@10':<9}",
+                f"{f'cold items (n={cold.users:,})':<23}",
+                f"cold users (n={few.users:,})",
+            ]
+        )
+
+    def _row(self, name: str) -> str:
+        figures, lists = self._main(name), self.lists[name]
+        cells = [
+            f"{_interval(figures[m], ''):<{_CELL}}" for m in ("ndcg@10", "recall@20", self._third)
+        ]
+        cold, few = (
+            self.slices[p].rankers[name]["recall@20"] for p in ("cold_items", "cold_users")
+        )
+        coverage, gini = _number(lists["coverage@10"]), _number(lists["gini@10"])
+        rest = f"{coverage:<13}{gini:<9}{_number(cold.value):<23}{_number(few.value)}"
+        return f"{name:<{_WIDTH}}" + "".join(cells) + rest
+
+    def _difference_row(self, name: str) -> str:
+        figures = self._differences(name)
+        cells = [f"{_interval(figures[m]):<{_CELL}}" for m in ("ndcg@10", "recall@20", self._third)]
+        return f"{'minus ' + name:<{_WIDTH}}" + "".join(cells).rstrip()
+
+    def _everybody(self) -> str:
+        everybody, new = self.slices["all"], self.slices["new_users"]
+        told = (
+            f"{name} {figures['ndcg@10'].value:.4f}/{figures['recall@20'].value:.4f}"
+            for name, figures in everybody.rankers.items()
+        )
+        return (
+            f"all {everybody.users:,} users, {new.users:,} of them without a history "
+            f"(NDCG@10/recall@20): {', '.join(told)}"
+        )
+
+
+def _tuned_line(name: str, told: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in told["settings"].items()) or "nothing"
+    figure = told["validation_ndcg@10"]
+    if figure is None:
+        return f"{name}: {settings} to choose" if settings == "nothing" else f"{name}: {settings}"
+    return (
+        f"{name}: {settings} (best of {told['settings_compared']} on validation, "
+        f"NDCG@10 {figure:.4f})"
+    )
+
+
+def _verdict(difference: Figure) -> str:
+    if difference.low > 0:
+        return "Yes"
+    return "No" if difference.high < 0 else "It cannot be told"
+
+
+def _interval(figure: Figure, sign: str = "+") -> str:
+    low, high = _number(figure.low, sign), _number(figure.high, sign)
+    return f"{_number(figure.value, sign)} [{low}, {high}]"
+
+
+def _number(value: float, sign: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value:{sign}.4f}"
