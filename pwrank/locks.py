@@ -45,6 +45,22 @@ def landing_lock(store: Store) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def whole_lake(store: Store, holder: Mapping[str, object]) -> Iterator[None]:
+    """Hold every date and the landing: no run is under way, and one that starts waits to land.
+
+    Raises DateHeldError naming the holder of a date that is taken.
+    """
+    folder = store.control / "leases"
+    with contextlib.ExitStack() as held:
+        for path in sorted(folder.glob("as_of=*.lock")):
+            as_of = date.fromisoformat(path.stem.removeprefix("as_of="))
+            held.enter_context(date_lease(store, as_of, holder))
+        if held.enter_context(_locked(folder / "landing.lock", wait=False)) is None:
+            raise DateHeldError("another run is landing drops; wait for it and run again")
+        yield
+
+
 def _read_holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
 from pwrank.ranker.fitting import fit_ranker
-from pwrank.ranker.model_card import write_model_card
+from pwrank.ranker.model_card import DUE, write_model_card
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
 from pwrank.ranker.validation import Champion
 from pwrank.ranker.weights import read_ranker, save_ranker
@@ -32,6 +32,7 @@ def newest_model(store: Store, as_of: date, kind: str) -> DatasetRef | None:
         if ref.as_of is not None
         and ref.as_of <= as_of
         and ref.figures.get("kind") == kind
+        and DUE not in ref.figures
         and all(path.exists() for path in ref.file_paths(store.lake))
     ]
     return max(usable, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)

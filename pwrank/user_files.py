@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import polars as pl
 from pwrank.config import Config
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError
+from pwrank.store import replacing
 
 ALIASES = {
     "user_id": ("user_id", "userId", "userID", "user"),
@@ -43,8 +45,8 @@ def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
     """
     frame = _read(path)
     columns = config.source.columns
-    user = _find(frame, path, "user_id", columns.user_id)
-    item = _find(frame, path, "item_id", columns.item_id)
+    user = find_column(frame.columns, path, "user_id", columns.user_id)
+    item = find_column(frame.columns, path, "item_id", columns.item_id)
     return UserFile(
         frame,
         _as_ids(frame[user], ids.user).rename("user_id"),
@@ -56,15 +58,14 @@ def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
 def write_user_file(frame: pl.DataFrame, path: Path) -> None:
     """Write in the format that the name ends in, whole or not at all."""
     check_out(path)
-    temporary = path.with_name(f".tmp-{path.name}")
     try:
-        if path.suffix == ".csv":
-            frame.write_csv(temporary)
-        elif path.suffix == ".parquet":
-            frame.write_parquet(temporary, compression="zstd")
-        else:
-            frame.write_ndjson(temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            if path.suffix == ".csv":
+                frame.write_csv(temporary)
+            elif path.suffix == ".parquet":
+                frame.write_parquet(temporary, compression="zstd")
+            else:
+                frame.write_ndjson(temporary)
     except OSError as error:
         raise SourceError(
             f"{path}: cannot be written ({error.strerror or _first_line(error)}); name another file"
@@ -73,8 +74,6 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
         raise SourceError(
             f"{path}: cannot be written ({_first_line(error)}); try .parquet"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_out(path: Path, *, brought: Path | None = None) -> None:
@@ -123,15 +122,14 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _find(frame: pl.DataFrame, path: Path, role: str, configured: str) -> str:
+def find_column(columns: Sequence[str], path: Path, role: str, configured: str) -> str:
+    """The column of a role, by its configured name or a usual one. Raises SourceError if none."""
     for name in (configured, *ALIASES[role]):
-        if name in frame.columns:
+        if name in columns:
             return name
-    near = difflib.get_close_matches(configured, frame.columns, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(configured, columns, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise SourceError(
-        f"{path}: no column {configured!r} (columns: {', '.join(frame.columns)}){hint}"
-    )
+    raise SourceError(f"{path}: no column {configured!r} (columns: {', '.join(columns)}){hint}")
 
 
 def _as_ids(values: pl.Series, wanted: IdType) -> pl.Series:

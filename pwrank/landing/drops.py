@@ -40,11 +40,13 @@ class Drop:
     rejected: Mapping[str, int]
     files: tuple[str, ...]
     reject_files: tuple[str, ...]
+    forgotten: tuple[str, ...] = ()
+    """Salted hashes of the users whose rows were set aside because the lake has forgotten them."""
 
     @property
-    def content_key(self) -> tuple[str, str, str]:
+    def content_key(self) -> tuple[str, ...]:
         """What the landed rows depend on, and nothing else."""
-        return (self.source_file, self.sha256, self.parse_key)
+        return (self.source_file, self.sha256, self.parse_key, *self.forgotten)
 
 
 @dataclass(frozen=True)
@@ -127,4 +129,5 @@ def _drop_from(content: Mapping[str, Any]) -> Drop:
     values["ingested_at"] = datetime.fromisoformat(values["ingested_at"])
     values["files"] = tuple(values["files"])
     values["reject_files"] = tuple(values["reject_files"])
+    values["forgotten"] = tuple(values.get("forgotten", ()))
     return Drop(**values)

@@ -20,6 +20,7 @@ from pwrank.datasets import REJECTS, IdTypes
 from pwrank.errors import ContractError, SourceError
 from pwrank.landing.drops import Drop, Pending, write_drop
 from pwrank.landing.parsing import PARSERS, reject_rows
+from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
 from pwrank.sources import Table, read_batches
 from pwrank.store import Store, write_dataset
 
@@ -65,7 +66,9 @@ def land(
     drop_id = pending.drop_id(rules, ingested_at)
     landing = _Landing()
     dataset, _ = PARSERS[table]
-    for number, (rows, rejects) in enumerate(_typed_batches(pending, config, ids, ingested_at)):
+    sieve = Sieve(read_suppression(store), table)
+    for number, batch in enumerate(_typed_batches(pending, config, ids, ingested_at)):
+        rows, rejects = sieve.sift(*batch)
         part = f"part-{number:05d}.parquet"
         if rows.height:
             path = store.lake / table / drop_id / part
@@ -94,6 +97,7 @@ def land(
         rejected=dict(landing.rejected),
         files=tuple(landing.files),
         reject_files=tuple(landing.reject_files),
+        forgotten=tuple(sorted(sieve.found)),
     )
     write_drop(store, drop)
     return drop
@@ -142,12 +146,12 @@ def refuse_bad_file(
     """Raise SourceError for a file that is empty or mostly unusable.
 
     Rows that a declared rule set aside are not bad, nor are those of anonymous visitors, who can
-    be most of a day.
+    be most of a day, nor of users whom the lake has forgotten.
     """
     max_bad_share = clean.max_bad_share
     if rows_in == 0:
         raise SourceError(f"{path}: no rows; remove the file or mend the export")
-    harmless = {NO_USER, *(rule.reason for rule in clean.reject)}
+    harmless = {NO_USER, FORGOTTEN, *(rule.reason for rule in clean.reject)}
     wrong = Counter({r: n for r, n in rejected.items() if r not in harmless})
     bad = wrong.total()
     if bad > max_bad_share * rows_in:

@@ -10,6 +10,9 @@ from typing import Any
 from pwrank.run import Run
 from pwrank.store import replacing
 
+DUE = "due"
+"""Figure of a model that is not to be used for a night to come, with the reason."""
+
 CARD = """\
 ---
 library_name: pwrank

@@ -89,9 +89,9 @@ def rewrite_night_report(
     config: Config,
     publication: Mapping[str, Any],
     night: NightRefs,
-    judged: Mapping[str, Any],
+    judged: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the page of a published date again, with an evaluation on held-out interactions.
+    """Write the page of a published date again, maybe with an evaluation on held-out interactions.
 
     Raises LakeError if what the page is made of was retired since.
     """

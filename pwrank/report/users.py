@@ -115,5 +115,7 @@ def as_user_ids(store: Store, texts: Sequence[str]) -> pl.Series:
     ids = store.id_types() or IdTypes()
     try:
         return pl.Series("user_id", list(texts)).cast(ids.user.dtype)
+    except UnicodeEncodeError:
+        raise LakeError(f"user id {texts!a}: not text in UTF-8") from None
     except pl.exceptions.InvalidOperationError:
         raise LakeError(f"user ids of this lake are whole numbers, not {texts}") from None
