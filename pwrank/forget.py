@@ -89,6 +89,7 @@ def forget(
     afterwards still finds them, which would be a defect.
     """
     store.sweep_temporary()
+    gone = {str(path): clear_file(path, person, config.source.columns.user_id) for path in pairs}
     (digest,) = person.suppression.hashes
     journal = begin(store, digest, person.suppression.salt, now)
     due = removal.mark_models(store, person, config.time_zone)
@@ -98,7 +99,6 @@ def forget(
     finish_lists(store, replaced)
     removal.clear_samples(store, person, journal)  # before the pages, which are made of them
     _clear_pages(store, config, person, journal)
-    gone = {str(path): clear_file(path, person, config.source.columns.user_id) for path in pairs}
     proof = look_for(store, person, progress)
     if proof.as_user:
         raise ContractError(
