@@ -19,6 +19,7 @@ from pwrank.forgetting.journal import Journal
 from pwrank.forgetting.person import Person
 from pwrank.publication import (
     link_parts,
+    names_to_show,
     publication_path,
     published_dates,
     rankings_path,
@@ -88,16 +89,20 @@ def _stage_without(
 
 def _republish(store: Store, before: dict[str, Any], staged: DatasetRef, now: datetime) -> None:
     """Point the manifest of a date, the pointer and the names that globs find at other parts."""
+    as_of = date.fromisoformat(before["as_of"])
+    names = names_to_show(store, store.lake / staged.path, staged.files, as_of)
+    paths = staged.file_paths(store.lake)
+    parts = [describe_part(path, name) for path, name in zip(paths, names, strict=True)]
     told = before | {
         "version": staged.key,
         "staged_path": staged.path,
-        "parts": [describe_part(path) for path in staged.file_paths(store.lake)],
+        "parts": parts,
+        "files": names,
         "rows": staged.rows,
         "users": staged.figures["users"],
         "figures": {name: n for name, n in staged.figures.items() if name != SIGNED},
         "signed_again_at": [*before.get("signed_again_at", ()), now.isoformat()],
     }
-    as_of = date.fromisoformat(before["as_of"])
     write_json(publication_path(store, as_of), told)
     _follow(store, told, as_of)
 
@@ -106,9 +111,10 @@ def _follow(store: Store, publication: dict[str, Any], as_of: date) -> None:
     """Let globs and the pointer follow the manifest of a date."""
     staged = store.lake / publication["staged_path"]
     shown = store.lake / rankings_path(as_of)
-    names = [part["name"] for part in publication["parts"]]
-    if not all((shown / n).exists() and (shown / n).samefile(staged / n) for n in names):
-        link_parts(store, staged, names, as_of)
+    files = {part["name"]: part["file"] for part in publication["parts"]}
+    pairs = [(shown / name, staged / file) for name, file in files.items()]
+    if not all(name.exists() and name.samefile(file) for name, file in pairs):
+        link_parts(store, staged, files, as_of)
     current = read_current(store)
     moved = current and current["version"] != publication["version"]
     if current and moved and current["as_of"] == publication["as_of"]:
