@@ -299,6 +299,23 @@ class RerankConfig(Section):
     explore_below: PositiveInt = 5
 
 
+class DriftConfig(Section):
+    """When a drop is taken for broken, against those of the last nights."""
+
+    nights: PositiveInt = 14
+    """Days of drops that say what is usual."""
+    min_rows: PositiveInt = 100
+    """Drops, days and catalogues with fewer rows are not judged."""
+    min_row_share: Probability = 0.1
+    """Rows of a day, or of a file that replaces another, against the usual."""
+    max_unseen_ids: Probability = 0.9
+    """Share of the rows whose item, or user, nobody has seen before."""
+    max_lost_items: Probability = 0.3
+    """Share of the available items that are gone or unavailable since the last night."""
+    max_swapped_texts: Probability = 0.2
+    """Share of the items that bear a text which was another item's."""
+
+
 class GatesConfig(Section):
     """What must hold before staged rankings become visible."""
 
@@ -373,6 +390,7 @@ class Config(Section):
     index: IndexConfig = IndexConfig()
     score: ScoreConfig = ScoreConfig()
     rerank: RerankConfig = RerankConfig()
+    drift: DriftConfig = DriftConfig()
     gates: GatesConfig = GatesConfig()
     publish: PublishConfig = PublishConfig()
     runtime: RuntimeConfig = RuntimeConfig()

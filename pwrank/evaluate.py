@@ -18,7 +18,7 @@ from pwrank.encoder.parts import read_embeddings
 from pwrank.evaluation.figures import PUBLISHED
 from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
-from pwrank.publication import published_dates, read_publication, read_rankings
+from pwrank.publication import last_publication, read_rankings
 from pwrank.run import cut_of
 from pwrank.signatures import verify_publication
 from pwrank.store import Store, fingerprint, write_json
@@ -48,8 +48,8 @@ def evaluate(
     those rankings judged by the interactions since, `model`: its figures from training. `overlap`
     and `published` are null on the first night. With embeddings it also tells their diversity.
     """
-    last = max((day for day in published_dates(store) if day < as_of), default=None)
-    before = read_publication(store, last) if last else None
+    before = last_publication(store, as_of)
+    last = date.fromisoformat(before["as_of"]) if before else None
     inputs = (staged, histories, catalogue, model, *([embeddings] if embeddings else []))
     key = _key(config, inputs, before)
     if found := store.reuse("reports", as_of, key):

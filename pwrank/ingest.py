@@ -8,7 +8,7 @@ one file a shard of users) and `catalogue` (items with the text that the encoder
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,6 +18,7 @@ import polars as pl
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import ContractError
+from pwrank.gates.arrival import judge_input
 from pwrank.landing.drops import (
     Drop,
     pending_files,
@@ -97,9 +98,13 @@ def ingest(
     cut: datetime,
     now: datetime,
     known_at: datetime,
+    overrides: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Ingested:
     """Land what is new, then write what the as-of date may know.
+
+    Raises GateRefusedError if what came since the last published night is broken; overrides: gate
+    -> why that does not count tonight.
 
     cut: the instant at which `as_of` begins. now: when tonight's rows become known; the same on a
     retry. known_at: only drops ingested until then exist for this run.
@@ -109,6 +114,14 @@ def ingest(
     items = visible_drops(read_drops(store, "items"), known_at)
     interactions = visible_drops(read_drops(store, "interactions"), known_at)
     catalogue = build_catalogue(store, items, config, as_of=as_of, cut=cut)
+    judge_input(
+        store,
+        config,
+        as_of=as_of,
+        known_at=known_at,
+        catalogue=catalogue,
+        overrides=overrides or {},
+    )
     (path,) = catalogue.file_paths(store.lake)
     known_items = pl.read_parquet(path, columns=["item_id"])["item_id"]
     histories = build_histories(

@@ -59,6 +59,12 @@ def published_dates(store: Store) -> list[date]:
     return sorted(date.fromisoformat(name.removeprefix("as_of=")) for name in names)
 
 
+def last_publication(store: Store, as_of: date) -> dict[str, Any] | None:
+    """Manifest of the newest date published before `as_of`; None if there is none."""
+    last = max((day for day in published_dates(store) if day < as_of), default=None)
+    return read_publication(store, last) if last else None
+
+
 def read_current(store: Store) -> dict[str, Any] | None:
     """The pointer: as_of and version of the current rankings; None before the first night."""
     with contextlib.suppress(FileNotFoundError):

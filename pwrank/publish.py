@@ -11,8 +11,9 @@ from typing import Any
 from pwrank.config_file import section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import GateRefusedError
+from pwrank.gates.arrival import read_drift
 from pwrank.gates.night import judge_night
-from pwrank.gates.verdicts import OVERRIDABLE, Verdict, refusal_lines
+from pwrank.gates.verdicts import Verdict, how_to_override, refusal_lines
 from pwrank.publication import (
     RANKINGS_VERSION,
     link_parts,
@@ -169,6 +170,7 @@ def _describe(
     paths = staged.file_paths(store.lake)
     parts = [describe_part(path, name) for path, name in zip(paths, names, strict=True)]
     ids = store.id_types() or IdTypes()
+    gates = [*read_drift(store, run.as_of)["verdicts"], *(verdict.to_json() for verdict in found)]
     return {
         "as_of": run.as_of.isoformat(),
         "version": staged.key,
@@ -189,8 +191,8 @@ def _describe(
         "cut": run.cut.isoformat(),
         "known_at": run.known_at.isoformat(),
         "published_at": run.now.isoformat(),
-        "gates": [verdict.to_json() for verdict in found],
-        "overrides": {v.gate: v.override for v in found if v.override},
+        "gates": gates,
+        "overrides": {gate["gate"]: gate["override"] for gate in gates if gate["override"]},
     }
 
 
@@ -202,8 +204,5 @@ def _refusal(run: Run, staged: DatasetRef, refused: Sequence[Verdict]) -> str:
         )
     ]
     lines += refusal_lines(refused)
-    if any(verdict.gate in OVERRIDABLE for verdict in refused):
-        first = next(verdict.gate for verdict in refused if verdict.gate in OVERRIDABLE)
-        name = first.replace(" ", "-")
-        lines.append(f'if this is as it should be: run again with --override {name}="why"')
+    lines.append(how_to_override(refused))
     return "\n".join(lines)

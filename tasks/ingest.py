@@ -23,6 +23,7 @@ def ingest(run: Run) -> Ingested:
             cut=run.cut,
             now=run.now,
             known_at=run.known_at,
+            overrides=run.overrides,
             progress=told.noting(progress),
         )
         told.rows = done.histories.rows

@@ -15,11 +15,11 @@ from pwrank.gates.comparison import LastLists, compare_with_last
 from pwrank.gates.model import judge_model, model_of
 from pwrank.gates.rows import ShardCheck, check_shard, row_verdicts
 from pwrank.gates.verdicts import Verdict, overridden
-from pwrank.publication import published_dates, read_publication, read_rankings
+from pwrank.publication import last_publication, read_rankings
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths, users_path
 from pwrank.run import Run
-from pwrank.store import Progress, Store
+from pwrank.store import Progress
 
 LISTS_DEPEND_ON = ("clean", "encoder", "index", "score", "rerank")
 """Sections of the configuration that change the lists of one and the same model."""
@@ -40,12 +40,6 @@ def judge_night(
         *judge_model(run, night, new=last is None or model_of(last) != night.model.key),
     ]
     return overridden(found, run.overrides)
-
-
-def last_publication(store: Store, as_of: date) -> dict[str, Any] | None:
-    """The manifest of the newest date published before `as_of`."""
-    last = max((day for day in published_dates(store) if day < as_of), default=None)
-    return read_publication(store, last) if last else None
 
 
 def _last_lists(run: Run, night: NightRefs, last: Mapping[str, Any]) -> LastLists:

@@ -92,3 +92,12 @@ def refusal_lines(refused: Iterable[Verdict]) -> list[str]:
         sample = f"; e.g. {verdict.sample}" if verdict.sample else ""
         lines.append(f"gate “{verdict.gate}”: {verdict.figure}, wanted {verdict.bound}{sample}")
     return lines
+
+
+def how_to_override(refused: Iterable[Verdict]) -> str:
+    """What to add to the command where the refusal is a mistake."""
+    names = [verdict.gate.replace(" ", "-") for verdict in refused if verdict.gate in OVERRIDABLE]
+    if not names:
+        return "this cannot be overridden: readers rely on it"
+    told = " ".join(f'--override {name}="why"' for name in names)
+    return f"if this is as it should be: run again with {told}"

@@ -21,6 +21,7 @@ from tests.library.lively_world import (
     TOMORROW,
     TONIGHT,
     lively_interactions,
+    lively_items,
     make_lively_world,
 )
 from tests.library.test_publish import staged_copy
@@ -113,6 +114,33 @@ def test_a_model_of_noise(world, monkeypatch):
     night = next_night(world, train={"every_days": 1})
     assert night.refs.model.as_of == TOMORROW
     assert_stopped(night.publish, world, "overlap", "churn")
+
+
+def test_half_the_catalogue_missing(world):
+    world.write_items(lively_items()[::2])
+    told = assert_stopped(lambda: next_night(world), world, "catalogue size")
+    assert "60 of 120 available items are gone" in str(told)
+
+
+def test_all_item_texts_swapped(world):
+    items = lively_items()
+    texts = [(item["title"], item["text"], item["category"]) for item in items]
+    for item, text in zip(items, [*texts[7:], *texts[:7]], strict=True):
+        item["title"], item["text"], item["category"] = text
+    world.write_items(items)
+    told = assert_stopped(lambda: next_night(world), world, "item texts")
+    assert "120 of 120 items bear another item's text" in str(told)
+
+
+def test_a_truncated_drop(world):
+    path = world.drops / f"{TONIGHT}.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 15])
+    told = assert_stopped(lambda: next_night(world), world, "drop rows")
+    assert f"rows for {TONIGHT}, usually 160" in str(told)
+    assert f"interactions: {TONIGHT}.csv" in str(told)
+    path.write_bytes(whole)
+    assert next_night(world).publish().current
 
 
 def test_constant_scores(world):

@@ -91,8 +91,9 @@ class World:
         self.config_file.write_text(_toml({"lake": "lake"} | merged), encoding="utf-8")
         return load_config(self.config_file)
 
-    def run(self, as_of=AS_OF, now=NOW, known_at=None, **sections) -> Run:
-        return open_run(self.configure(**sections), as_of, now=now, known_at=known_at)
+    def run(self, as_of=AS_OF, now=NOW, known_at=None, overrides=None, **sections) -> Run:
+        config = self.configure(**sections)
+        return open_run(config, as_of, now=now, known_at=known_at, overrides=overrides)
 
     def ingest(self, **arguments) -> Ingested:
         return ingest_run(self.run(**arguments))
@@ -137,7 +138,13 @@ def unsigned(staged: DatasetRef) -> DatasetRef:
 
 def ingest_run(run: Run) -> Ingested:
     return ingest(
-        run.store, run.config, as_of=run.as_of, cut=run.cut, now=run.now, known_at=run.known_at
+        run.store,
+        run.config,
+        as_of=run.as_of,
+        cut=run.cut,
+        now=run.now,
+        known_at=run.known_at,
+        overrides=run.overrides,
     )
 
 

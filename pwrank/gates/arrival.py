@@ -1,0 +1,96 @@
+"""The input of a night against the last nights: drift report and gates, before stages read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pwrank.config import Config
+from pwrank.datasets import DatasetRef
+from pwrank.errors import GateRefusedError
+from pwrank.gates.catalogue import judge_catalogue
+from pwrank.gates.drift import arrivals, drift_of, judge_drops, worst_of
+from pwrank.gates.verdicts import Verdict, how_to_override, overridden, refusal_lines
+from pwrank.landing.drops import read_drops, visible_drops
+from pwrank.landing.parsing import PARSERS
+from pwrank.publication import last_publication
+from pwrank.run import cut_of
+from pwrank.store import Store, read_json, write_json
+
+CATALOGUE_COLUMNS = ["item_id", "available", "content_hash"]
+
+
+def drift_path(store: Store, as_of: date) -> Path:
+    """Where the drift report of a date lies, beside its page."""
+    return store.lake / "reports" / f"as_of={as_of}" / "drift.json"
+
+
+def read_drift(store: Store, as_of: date) -> dict[str, Any]:
+    """The drift report of a date; without tables and verdicts where there is none."""
+    path = drift_path(store, as_of)
+    return read_json(path) if path.exists() else {"with": None, "tables": {}, "verdicts": []}
+
+
+def judge_input(
+    store: Store,
+    config: Config,
+    *,
+    as_of: date,
+    known_at: datetime,
+    catalogue: DatasetRef,
+    overrides: Mapping[str, str],
+) -> None:
+    """Write the drift report of a date. Raises GateRefusedError if a gate refuses its input."""
+    last = last_publication(store, as_of)
+    tables, found = {}, []
+    now = pl.read_parquet(catalogue.file_paths(store.lake), columns=CATALOGUE_COLUMNS)
+    before = _catalogue_of(store, last) if last else None
+    if last:
+        known_items = (now if before is None else before)["item_id"]
+        cuts = tuple(cut_of(day, config.time_zone) for day in (_date(last), as_of))
+        seen_at = datetime.fromisoformat(last["known_at"])
+        for table in PARSERS:
+            drops = read_drops(store, table)
+            arrived = arrivals(
+                store,
+                table,
+                now=visible_drops(drops, known_at),
+                before=visible_drops(drops, seen_at),
+                cuts=(cuts[0], cuts[1]),
+                nights=config.drift.nights,
+            )
+            tables[table] = drift_of(store, arrived)
+            found += judge_drops(
+                store, arrived, tables[table], config.drift, known_items=known_items
+            )
+    template = last["config"]["encoder"]["text_template"] if last else None
+    same_text = template == config.encoder.text_template
+    verdicts = [*worst_of(found), *judge_catalogue(now, before, config.drift, same_text=same_text)]
+    verdicts = overridden(verdicts, overrides)
+    told = [verdict.to_json() for verdict in verdicts]
+    report = {"with": last and last["as_of"], "tables": tables, "verdicts": told}
+    write_json(drift_path(store, as_of), report)
+    refused = [verdict for verdict in verdicts if verdict.refuses]
+    if refused:
+        raise GateRefusedError(_refusal(as_of, refused), told)
+
+
+def _catalogue_of(store: Store, publication: Mapping[str, Any]) -> pl.DataFrame | None:
+    """The catalogue behind a publication; None if it was retired since."""
+    told = publication["inputs"]["catalogue"]
+    ref = store.reuse("catalogue", _date(told), told["key"])
+    return pl.read_parquet(ref.file_paths(store.lake), columns=CATALOGUE_COLUMNS) if ref else None
+
+
+def _date(told: Mapping[str, Any]) -> date:
+    return date.fromisoformat(told["as_of"])
+
+
+def _refusal(as_of: date, refused: list[Verdict]) -> str:
+    first = f"{as_of} is not ranked; {len(refused)} of the gates refused its input"
+    mend = "put a mended file of the same name in the place of the broken one, and run again"
+    return "\n".join([first, *refusal_lines(refused), mend, how_to_override(refused)])

@@ -1,0 +1,262 @@
+"""Gates on the drops that came since the last published night, and the drift report of each column.
+
+What is usual is told by the drops which that night had seen. A drop is broken if a column that
+was filled is empty, if nine tenths of the rows are missing, or if nobody has ever seen its ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from pwrank.config import DriftConfig
+from pwrank.gates.drop_profiles import compare_column, pooled, profile_drop
+from pwrank.gates.verdicts import DROP_GATES, Verdict
+from pwrank.landing.drops import Drop
+from pwrank.sources import Table
+from pwrank.store import Store
+
+EMPTY = 0.95
+"""Share from which on a column is as good as empty."""
+
+FULL = 0.5
+"""Share of filled rows from which on a column is usually filled."""
+
+FEWEST_NIGHTS = 5
+"""Nights from which on something is usual."""
+
+NOT_SEEN_USUALLY = 0.5
+"""Share of unseen ids on a usual night from which on only unseen ids are no surprise."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The drops of one table, told apart by whether the last published night had seen them."""
+
+    table: Table
+    tonight: Sequence[Drop]
+    usual: Sequence[Drop]
+    """The newest nights' worth of them, oldest first."""
+    days: Mapping[str, date]
+    """Drop id -> day of its first interaction; of another table, on which it was landed."""
+    rows_of_day: Mapping[date, int]
+    """Rows of every drop that is known tonight."""
+
+    @property
+    def usual_days(self) -> list[date]:
+        """Days of the usual drops, ascending."""
+        return sorted({self.days[drop.id] for drop in self.usual})
+
+
+def arrivals(
+    store: Store,
+    table: Table,
+    *,
+    now: Sequence[Drop],
+    before: Sequence[Drop],
+    cuts: tuple[datetime, datetime],
+    nights: int,
+) -> Arrivals:
+    """Tell new drops from seen ones.
+
+    now, before: drops visible to this run and to the last published night; cuts: of that night
+    and of this run. A drop whose interactions all came after a cut was not seen with that cut.
+    """
+    first = {
+        drop.id: _first_moment(store, drop) for drop in {d.id: d for d in (*now, *before)}.values()
+    }
+    seen = [drop for drop in before if first[drop.id] < cuts[0] or table != "interactions"]
+    known = [drop for drop in now if first[drop.id] < cuts[1] or table != "interactions"]
+    seen_ids = {drop.id for drop in seen}
+    days = {drop_id: moment.date() for drop_id, moment in first.items()}
+    newest = sorted({days[drop.id] for drop in seen})[-nights:]
+    rows: dict[date, int] = {}
+    for drop in known:
+        rows[days[drop.id]] = rows.get(days[drop.id], 0) + drop.rows_in
+    for drop in seen:
+        if drop.id not in {other.id for other in known}:  # superseded since
+            rows.setdefault(days[drop.id], drop.rows_in)
+    return Arrivals(
+        table=table,
+        tonight=[drop for drop in known if drop.id not in seen_ids],
+        usual=sorted(
+            (drop for drop in seen if days[drop.id] in newest), key=lambda d: (days[d.id], d.id)
+        ),
+        days=days,
+        rows_of_day=rows,
+    )
+
+
+def _first_moment(store: Store, drop: Drop) -> datetime:
+    """Of its interactions, as the statistics of its files say; else when it was landed."""
+    moments = []
+    for name in drop.files if drop.table == "interactions" else ():
+        metadata = pq.read_metadata(store.lake / name)
+        column = metadata.schema.to_arrow_schema().names.index("occurred_at")
+        for group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(group).column(column).statistics
+            if statistics is not None and statistics.has_min_max:
+                moments.append(statistics.min)
+    found = min(moments, default=drop.ingested_at)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def drift_of(store: Store, arrived: Arrivals) -> dict[str, Any]:
+    """The drift report of a table: rows, and a line for each column."""
+    if not arrived.tonight:
+        return {"drops": [], "rows": 0, "usual_rows": None, "columns": {}}
+    now = pooled([profile_drop(store, drop) for drop in arrived.tonight])
+    usual = pooled([profile_drop(store, drop) for drop in arrived.usual])
+    by_day = [arrived.rows_of_day[day] for day in arrived.usual_days]
+    return {
+        "drops": [drop.source_file for drop in arrived.tonight],
+        "rows": now["rows"],
+        "usual_rows": float(np.median(by_day)) if by_day else None,
+        "columns": {
+            name: compare_column(column, usual["columns"].get(name))
+            for name, column in now["columns"].items()
+        },
+    }
+
+
+def judge_drops(
+    store: Store,
+    arrived: Arrivals,
+    report: Mapping[str, Any],
+    config: DriftConfig,
+    *,
+    known_items: pl.Series,
+) -> list[Verdict]:
+    """The gates of one table; none where there are too few drops or rows to tell.
+
+    known_items: ids of the catalogue as the last published night knew it.
+    """
+    if not arrived.tonight:
+        return []
+    found = [_rows_replaced(arrived, config)]
+    enough = len(arrived.usual_days) >= FEWEST_NIGHTS
+    if arrived.usual and report["rows"] >= config.min_rows:
+        found.append(_columns(arrived, report))
+    if arrived.table == "interactions" and enough:
+        found.append(_rows(arrived, report, config))
+        if report["rows"] >= config.min_rows:
+            found += [
+                _unseen_ids(store, arrived, "item_id", config, known=known_items),
+                _unseen_ids(store, arrived, "user_id", config, known=None),
+            ]
+    return [verdict for verdict in found if verdict]
+
+
+def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> Verdict:
+    """Rows of each day that tonight's drops speak of, those of earlier drops included."""
+    usual = float(report["usual_rows"])
+    days = sorted({arrived.days[drop.id] for drop in arrived.tonight})
+    fewest = min(days, key=lambda day: arrived.rows_of_day[day])
+    rows = arrived.rows_of_day[fewest]
+    files = [d.source_file for d in arrived.tonight if arrived.days[d.id] == fewest]
+    return Verdict(
+        "drop rows",
+        usual < config.min_rows or rows >= config.min_row_share * usual,
+        f"{rows:,} rows for {fewest}, usually {usual:,.0f}",
+        f"at least {config.min_row_share} of the usual",
+        f"{arrived.table}: {', '.join(files[:3])}",
+    )
+
+
+def _rows_replaced(arrived: Arrivals, config: DriftConfig) -> Verdict | None:
+    """A file in the place of one of the same name has not far fewer rows than it."""
+    earlier = {drop.id: drop for drop in arrived.usual}
+    pairs = [(d, earlier[d.supersedes]) for d in arrived.tonight if d.supersedes in earlier]
+    pairs = [(drop, old) for drop, old in pairs if old.rows_in >= config.min_rows]
+    if not pairs:
+        return None
+    drop, old = min(pairs, key=lambda pair: pair[0].rows_in / pair[1].rows_in)
+    return Verdict(
+        "drop rows",
+        drop.rows_in >= config.min_row_share * old.rows_in,
+        f"{drop.rows_in:,} rows, the file that it replaces had {old.rows_in:,}",
+        f"at least {config.min_row_share} of that",
+        f"{arrived.table}: {drop.source_file}",
+    )
+
+
+def _columns(arrived: Arrivals, report: Mapping[str, Any]) -> Verdict:
+    """Columns that were filled and are empty, or whose every event is one never heard of."""
+    told = []
+    for name, line in report["columns"].items():
+        usual = line["usual"]
+        if usual is None:
+            continue
+        if line["empty_share"] >= EMPTY and usual["empty_share"] <= 1 - FULL:
+            told.append(f"{name} is empty in {line['empty_share']:.0%} of the rows")
+        elif name == "event" and (line["new_values_share"] or 0.0) >= EMPTY:
+            told.append(f"{name} has values never heard of: {', '.join(list(line['counts'])[:3])}")
+    return Verdict(
+        "drop columns",
+        not told,
+        "; ".join(told) or f"{len(report['columns'])} columns as filled as usual",
+        "every column that is usually filled",
+        f"{arrived.table}: {', '.join(report['drops'][:3])}" if told else "",
+    )
+
+
+def _unseen_ids(
+    store: Store, arrived: Arrivals, column: str, config: DriftConfig, *, known: pl.Series | None
+) -> Verdict:
+    """Share of tonight's rows whose id no usual drop and no catalogue has."""
+    gate = "drop items" if column == "item_id" else "drop users"
+    by_day = ((day, _ids(store, arrived, day, column)) for day in arrived.usual_days)
+    ids = {day: frame for day, frame in by_day if frame.height}
+    tonight = _rows_of(store, arrived.tonight, column)
+    parts = [tonight.clear(), *(frame.select(column) for frame in ids.values())]
+    if known is not None:
+        parts.append(known.rename(column).to_frame())
+    seen = pl.concat(parts).unique()
+    fresh = tonight.join(seen, on=column, how="anti")
+    share = fresh.height / max(tonight.height, 1)
+    days = list(ids)
+    usual = [
+        _unseen_share(ids[day], pl.concat([ids[d].select(column) for d in days[:place]]), column)
+        for place, day in enumerate(days)
+        if place > 0 and place >= len(days) // 2
+    ]
+    ordinary = float(np.median(usual)) if usual else 0.0
+    return Verdict(
+        gate,
+        share < config.max_unseen_ids or ordinary >= NOT_SEEN_USUALLY,
+        f"{share:.3f} of the rows have an unseen {column}, usually {ordinary:.3f}",
+        f"less than {config.max_unseen_ids}",
+        f"{column} {fresh[column][0]!r}" if fresh.height else "",
+    )
+
+
+def _ids(store: Store, arrived: Arrivals, day: date, column: str) -> pl.DataFrame:
+    """Distinct ids of a usual day and their rows: column, len."""
+    drops = [drop for drop in arrived.usual if arrived.days[drop.id] == day]
+    return _rows_of(store, drops, column).group_by(column).len()
+
+
+def _rows_of(store: Store, drops: Sequence[Drop], column: str) -> pl.DataFrame:
+    files = [store.lake / name for drop in drops for name in drop.files]
+    if not files:
+        return pl.DataFrame(schema={column: pl.Null})
+    return pl.scan_parquet(files).select(column).collect()
+
+
+def _unseen_share(day: pl.DataFrame, earlier: pl.DataFrame, column: str) -> float:
+    unseen = day.join(earlier, on=column, how="anti")
+    return float(unseen["len"].sum() / max(int(day["len"].sum()), 1))
+
+
+def worst_of(found: Sequence[Verdict]) -> list[Verdict]:
+    """One verdict a gate: the first that refuses, else the first."""
+    chosen: dict[str, Verdict] = {}
+    for verdict in sorted(found, key=lambda v: v.passed):
+        chosen.setdefault(verdict.gate, verdict)
+    return [chosen[gate] for gate in DROP_GATES if gate in chosen]
