@@ -76,10 +76,10 @@ def publish(
             return _point(store, earlier, reused=True)
     found = judge_night(run, staged=staged, night=night, tell=progress)
     refused = [verdict for verdict in found if verdict.refuses]
+    gates = [*read_drift(store, run.as_of)["verdicts"], *(verdict.to_json() for verdict in found)]
     if refused:
-        gates = [verdict.to_json() for verdict in found]
         raise GateRefusedError(_refusal(run, staged, refused), gates)
-    publication = _describe(run, staged, night, metrics, found)
+    publication = _describe(run, staged, night, metrics, gates)
     shown = {part["name"]: part["file"] for part in publication["parts"]}
     link_parts(store, store.lake / staged.path, shown, run.as_of)
     write_json(publication_path(store, run.as_of), publication)
@@ -162,7 +162,7 @@ def _describe(
     staged: DatasetRef,
     night: NightRefs,
     metrics: DatasetRef,
-    found: Sequence[Verdict],
+    gates: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The manifest of the publication."""
     store = run.store
@@ -170,7 +170,6 @@ def _describe(
     paths = staged.file_paths(store.lake)
     parts = [describe_part(path, name) for path, name in zip(paths, names, strict=True)]
     ids = store.id_types() or IdTypes()
-    gates = [*read_drift(store, run.as_of)["verdicts"], *(verdict.to_json() for verdict in found)]
     return {
         "as_of": run.as_of.isoformat(),
         "version": staged.key,

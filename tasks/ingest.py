@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from prefect import task
 
+from pwrank.errors import GateRefusedError
+from pwrank.gates.arrival import read_drift
 from pwrank.ingest import Ingested
 from pwrank.ingest import ingest as ingest_drops
+from pwrank.report.night import write_refused_input
 from pwrank.run import Run
 from tasks.measuring import measured
 from tasks.progress import progress_bar
@@ -16,22 +19,27 @@ from tasks.retries import STAGE
 def ingest(run: Run) -> Ingested:
     """Source drops -> interactions, items, rejects -> histories and catalogue."""
     with measured(run, "ingest") as told, progress_bar("ingest", "files") as progress:
-        done = ingest_drops(
-            run.store,
-            run.config,
-            as_of=run.as_of,
-            cut=run.cut,
-            now=run.now,
-            known_at=run.known_at,
-            overrides=run.overrides,
-            progress=told.noting(progress),
-        )
+        try:
+            done = ingest_drops(
+                run.store,
+                run.config,
+                as_of=run.as_of,
+                cut=run.cut,
+                now=run.now,
+                known_at=run.known_at,
+                overrides=run.overrides,
+                progress=told.noting(progress),
+            )
+        except GateRefusedError as refused:
+            write_refused_input(run, refused)
+            raise
         told.rows = done.histories.rows
         told.reused = done.histories.reused and done.catalogue.reused
         told.figures = {
             "landed": done.landed,
             "landing_seconds": max(told.moments, default=0.0),
             "histories": dict(done.histories.figures),
+            "drift": read_drift(run.store, run.as_of)["verdicts"],
             "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
         }
         landed = sum(table["rows_landed"] for table in done.landed.values())

@@ -111,11 +111,13 @@ class ReportData(TypedDict):
     as_of: str
     lake: str
     verdict: Verdict
-    model: Model
+    model: NotRequired[Model | None]
     accounts: NotRequired[Sequence[Account]]
     stages: NotRequired[Sequence[StageRow]]
     metrics: NotRequired[Mapping[str, Any]]
     """`metrics.json` as evaluate writes it; for a holdout alone: `{"published": to_json()}`."""
     validation: NotRequired[Validation | None]
     gates: NotRequired[Sequence[Gate]]
+    drift: NotRequired[Mapping[str, Any]]
+    """`drift.json`: the input against the last nights, column by column."""
     users: NotRequired[Sequence[SampleUser]]

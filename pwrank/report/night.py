@@ -12,7 +12,8 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
-from pwrank.errors import LakeError
+from pwrank.errors import GateRefusedError, LakeError
+from pwrank.gates.arrival import read_drift
 from pwrank.plan_log import Compared, compare, read_plan
 from pwrank.published_refs import NightRefs
 from pwrank.report.page import Account, AccountLine, ReportData, SampleUser, Verdict, write_report
@@ -67,6 +68,7 @@ def write_night_report(
         metrics=content,
         validation=None,
         gates=[_gate(gate) for gate in gates],
+        drift=read_drift(store, run.as_of),
         users=[
             _sample_user(user)
             for user in show_staged(
@@ -80,6 +82,20 @@ def write_night_report(
         ],
     )
     path = report_path(store, run.as_of)
+    write_report(path, data)
+    return path
+
+
+def write_refused_input(run: Run, refused: GateRefusedError) -> Path:
+    """Write the page of a date whose input was refused: the gates, and what came in."""
+    data = ReportData(
+        as_of=str(run.as_of),
+        lake=str(run.store.lake),
+        verdict={"state": "refused", "text": str(refused)},
+        gates=[_gate(gate) for gate in refused.gates],
+        drift=read_drift(run.store, run.as_of),
+    )
+    path = report_path(run.store, run.as_of)
     write_report(path, data)
     return path
 

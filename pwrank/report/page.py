@@ -59,6 +59,8 @@ __all__ = [
 TEMPLATE = "page.html.jinja"
 ABSENT = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+SHIFTED_PSI = 0.25
+"""By custom, a distribution has shifted from here on."""
 
 
 @functools.cache
@@ -98,7 +100,7 @@ def write_report(path: Path, data: ReportData) -> None:
 
 def _view(data: ReportData) -> dict[str, Any]:
     """What the template reads: every part present, charts as geometry."""
-    metrics = data.get("metrics") or {}
+    metrics, model = data.get("metrics") or {}, data.get("model")
     published, staged = metrics.get("published"), metrics.get("staged")
     validation = data.get("validation")
     judged = published if published and published["slices"]["all"]["users"] else None
@@ -108,11 +110,12 @@ def _view(data: ReportData) -> dict[str, Any]:
         "as_of": data["as_of"],
         "lake": data["lake"],
         "verdict": data["verdict"],
-        "model": data["model"],
-        "model_metrics": data["model"].get("metrics") or {},
+        "model": model,
+        "model_metrics": model.get("metrics") or {} if model else {},
         "accounts": data.get("accounts", []),
         "stages": data.get("stages", []),
         "gates": data.get("gates", []),
+        "drift": _drift(data.get("drift") or {}),
         "users": data.get("users", []),
         "staged": staged,
         "overlap": metrics.get("overlap"),
@@ -131,6 +134,22 @@ def _view(data: ReportData) -> dict[str, Any]:
         "histogram": histogram(scores["edges"], scores["rows"]),
         "canvas": {"width": WIDTH, "height": HEIGHT, "margin": MARGIN},
     }
+
+
+def _drift(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables with new drops, their columns that moved most first."""
+    tables = [
+        {
+            "name": name,
+            **table,
+            "columns": sorted(
+                table["columns"].items(), key=lambda told: (-(told[1]["psi"] or 0.0), told[0])
+            ),
+        }
+        for name, table in report.get("tables", {}).items()
+        if table["drops"]
+    ]
+    return {"with": report.get("with"), "tables": tables, "shifted": SHIFTED_PSI}
 
 
 def _finding(published: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,12 @@ import signal
 import pytest
 
 from flows import cli
+from tests.library.lively_world import (
+    FIRST_NOW,
+    TONIGHT,
+    lively_interactions,
+    make_lively_world,
+)
 from tests.library.tiny_models import tiny_model
 from tests.library.tiny_world import Night, World, make_world, stage_night
 from tests.library.told import Told
@@ -54,6 +60,24 @@ def published_world(tmp_path_factory, _trained_world) -> World:
 def night(published_world) -> Night:
     """The night of the published world; read only."""
     return stage_night(published_world.run())
+
+
+@pytest.fixture(scope="session")
+def _good_night(tmp_path_factory, tiny_encoder) -> World:
+    """A lively world whose first night is published."""
+    world = make_lively_world(tmp_path_factory.mktemp("lively") / "world", tiny_encoder)
+    stage_night(world.run(as_of=TONIGHT, now=FIRST_NOW)).publish()
+    return world
+
+
+@pytest.fixture
+def lively_world(tmp_path, _good_night) -> World:
+    """A lively world of one's own, with the drop of the day after its published night."""
+    folder = tmp_path / "world"
+    shutil.copytree(_good_night.folder, folder)
+    mine = World(folder, _good_night.model, settings=_good_night.settings)
+    mine.write_drop(f"{TONIGHT}.csv", lively_interactions(TONIGHT))
+    return mine
 
 
 @pytest.fixture

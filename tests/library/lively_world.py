@@ -17,6 +17,8 @@ KNOWN_DAYS = 9
 TONIGHT = START + timedelta(days=KNOWN_DAYS)
 """The first date that is published; the drop of this day is written by the tests."""
 TOMORROW = TONIGHT + timedelta(days=1)
+FIRST_NOW = datetime(2024, 4, 10, 1, tzinfo=UTC)
+NEXT_NOW = datetime(2024, 4, 11, 1, tzinfo=UTC)
 SETTINGS: dict[str, dict[str, Any]] = {
     "score": {"k": 10, "candidates": 30, "shards": 2},
     "train": {"epochs": 3, "pair_epochs": 4, "retrieval_epochs": 4},

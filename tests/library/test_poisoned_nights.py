@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -16,42 +16,27 @@ import pwrank.train
 from pwrank.errors import GateRefusedError
 from pwrank.publication import published_dates, read_current, read_rankings
 from tests.library.lively_world import (
+    FIRST_NOW,
     KNOWN_DAYS,
+    NEXT_NOW,
     START,
     TOMORROW,
     TONIGHT,
     lively_interactions,
     lively_items,
-    make_lively_world,
 )
 from tests.library.test_publish import staged_copy
 from tests.library.tiny_models import tiny_model
 from tests.library.tiny_world import World, stage_night
 
-FIRST_NOW = datetime(2024, 4, 10, 1, tzinfo=UTC)
-NOW = datetime(2024, 4, 11, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def _good_world(tmp_path_factory, tiny_encoder) -> World:
-    """One good night is published."""
-    world = make_lively_world(tmp_path_factory.mktemp("lively") / "world", tiny_encoder)
-    stage_night(world.run(as_of=TONIGHT, now=FIRST_NOW)).publish()
-    return world
-
 
 @pytest.fixture
-def world(tmp_path, _good_world) -> World:
-    """A world of one's own, with the drop of the day after the published night."""
-    folder = tmp_path / "world"
-    shutil.copytree(_good_world.folder, folder)
-    mine = World(folder, _good_world.model, settings=_good_world.settings)
-    mine.write_drop(f"{TONIGHT}.csv", lively_interactions(TONIGHT))
-    return mine
+def world(lively_world) -> World:
+    return lively_world
 
 
 def next_night(world, **sections):
-    return stage_night(world.run(as_of=TOMORROW, now=NOW, **sections))
+    return stage_night(world.run(as_of=TOMORROW, now=NEXT_NOW, **sections))
 
 
 def lists_of(night) -> pl.DataFrame:
@@ -74,11 +59,11 @@ def assert_stopped(act, world, *gates) -> GateRefusedError:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, _good_world) -> pl.DataFrame:
+def undisturbed(tmp_path_factory, _good_night) -> pl.DataFrame:
     """The lists of the next night without any poison."""
     folder = tmp_path_factory.mktemp("undisturbed") / "world"
-    shutil.copytree(_good_world.folder, folder)
-    mine = World(folder, _good_world.model, settings=_good_world.settings)
+    shutil.copytree(_good_night.folder, folder)
+    mine = World(folder, _good_night.model, settings=_good_night.settings)
     mine.write_drop(f"{TONIGHT}.csv", lively_interactions(TONIGHT))
     night = next_night(mine)
     night.publish()
@@ -215,7 +200,7 @@ def test_yesterdays_file_again(world):
 
 def test_events_of_the_future(world, undisturbed):
     rows = [
-        (person, "119", (NOW + timedelta(days=days)).isoformat(), 5, "view")
+        (person, "119", (NEXT_NOW + timedelta(days=days)).isoformat(), 5, "view")
         for days in (0, 1, 400)
         for person in ("p00", "p01", "p02")
     ]

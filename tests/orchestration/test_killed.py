@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -111,5 +112,40 @@ def test_a_refused_night_exits_3_and_tells_the_gate(world, capsys):
     assert code == 3
     told = capsys.readouterr().err
     assert "personal lists" in told
+    assert '--override personal-lists="why"' in told
     assert "train: model " in told
     assert not published_files(world)
+
+
+def test_a_refusal_is_overridden_by_name_and_shown_by_status_and_report(world, capsys):
+    world.configure(gates={"max_same_list_share": 0.0})
+    where = ["--config", str(world.config_file)]
+    run = ["run", *where, "--as-of", str(AS_OF), "--override"]
+    for override, told in (
+        ("personal-list=x", "did you mean 'personal lists'?"),
+        ("rank-gap=x", "readers rely on this gate"),
+        ("personal-lists=", "give a reason"),
+    ):
+        assert main([*run, override]) == 2
+        assert told in capsys.readouterr().err
+    assert not published_files(world)
+    assert main([*run, "personal-lists=sixteen users only"]) == 0
+    assert main(["status", *where]) == 0
+    assert "gate “personal lists” was overridden: sixteen users only" in capsys.readouterr().out
+    page = world.store.lake / "reports" / f"as_of={AS_OF}" / "report.html"
+    assert "sixteen users only" in page.read_text(encoding="utf-8")
+
+
+def test_a_broken_drop_exits_3_before_anything_is_embedded(world, capsys):
+    world.configure(drift={"min_rows": 5})
+    nightly(world.config_file, as_of=AS_OF - timedelta(days=1))
+    world.write_drop("2024-03-07.csv", [])
+    path = world.drops / "2024-03-07.csv"
+    path.write_text(path.read_text(encoding="utf-8") + "u00,000,2024-03-07T10:00:00Z,5,view\n")
+    code = main(["run", "--config", str(world.config_file), "--as-of", str(AS_OF)])
+    told = capsys.readouterr().err
+    assert code == 3
+    assert f"{AS_OF} is not ranked" in told
+    assert "gate “drop rows”: 1 rows for 2024-03-07, usually 12" in told
+    assert "embed:" not in told
+    assert (world.store.lake / "reports" / f"as_of={AS_OF}" / "report.html").exists()
