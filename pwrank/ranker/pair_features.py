@@ -1,4 +1,10 @@
-"""What is known about a (user, item) pair besides the two vectors."""
+"""What is known about a (user, item) pair besides the two vectors.
+
+Features are declared by what they depend on: both (`PAIRWISE_FEATURES`), the item or the user. Only
+the first kind is worth computing for each pair, and it is declared by form, so that the compiled
+scorer of the night knows a new one by its declaration: an inner product with a table of items, the
+weights with which the history speaks for the item, or the item's own place in the history.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +27,20 @@ if TYPE_CHECKING:
 RECENT_ITEMS = 5
 """Interactions that say what a user is up to now."""
 
-USER_FEATURES = ("user_log_length", "user_popularity", "user_item_age", "user_rating")
-"""Columns of `user_features`."""
+INNER_PRODUCTS = {
+    "taste": ("taste",),
+    "popularity": ("followed_popularity",),
+    "text": ("text", "recent_text"),
+}
+"""Features that are inner products, by the table of items that they share: see `item_sides`."""
 
-PAIR_FEATURES = (
+COOCCURRENCES = {"cooccurrence": 0, "recent_cooccurrence": RECENT_ITEMS}
+"""Sums of weights of the newest so many interactions, 0 = all; each has a `log_` feature too."""
+
+OWN = ("own_count", "own_recency")
+"""How often and how lately the user has had the item itself."""
+
+PAIRWISE_FEATURES = (
     "taste",
     "followed_popularity",
     "cooccurrence",
@@ -33,12 +49,21 @@ PAIR_FEATURES = (
     "log_recent_cooccurrence",
     "text",
     "recent_text",
-    "own_count",
-    "own_recency",
-    *FEATURE_NAMES,
-    *USER_FEATURES,
+    *OWN,
 )
+"""Features of both user and item: the first columns of `pair_features`."""
+
+ITEM_FEATURES = FEATURE_NAMES
+"""Features of the item alone."""
+
+USER_FEATURES = ("user_log_length", "user_popularity", "user_item_age", "user_rating")
+"""Columns of `user_features`."""
+
+PAIR_FEATURES = (*PAIRWISE_FEATURES, *ITEM_FEATURES, *USER_FEATURES)
 """Columns of `pair_features`."""
+
+SMALLEST_COOCCURRENCE = 1e-3
+"""Added before the logarithm."""
 
 DENSE_CELLS = 16_000_000
 """Cells of a (users, items) block that may be held at once."""
@@ -48,41 +73,73 @@ def user_features(users: UserTable, items: ItemTable) -> Tensor:
     """(b, len(USER_FEATURES)) float32: how much, how popular, how new, how well rated."""
     mask = users.batch.mask.float()
     count = mask.sum(dim=1).clamp(min=1)
-    popularity = items.popularity[users.batch.item]
+    loved, age = (
+        items.popularity[users.batch.item, FEATURE_NAMES.index(name)] * mask
+        for name in ("lift_infd", "log_age")
+    )
     rating = torch.nan_to_num(users.batch.rating)
     rated = (~torch.isnan(users.batch.rating)).float().sum(dim=1)
     columns = [
         torch.log1p(users.lengths),
-        (popularity[..., FEATURE_NAMES.index("lift_infd")] * mask).sum(dim=1) / count,
-        (popularity[..., FEATURE_NAMES.index("log_age")] * mask).sum(dim=1) / count,
+        loved.sum(dim=1) / count,
+        age.sum(dim=1) / count,
         (rating * mask).sum(dim=1) / (rated + 3.0),
     ]
     return torch.stack(columns, dim=-1)
 
 
+def item_sides(items: ItemTable) -> dict[str, Tensor]:
+    """The tables (n, d) float32 of INNER_PRODUCTS."""
+    dim, features = items.vectors.shape[1], items.popularity.shape[1]
+    basis = items.retrieval[:, dim : items.retrieval.shape[1] - features - 1]
+    return {"taste": items.vectors, "popularity": basis, "text": items.text}
+
+
+def user_sides(users: UserTable, items: ItemTable) -> dict[str, Tensor]:
+    """What meets each table of INNER_PRODUCTS: (b, q, d) float32, q features of that table."""
+    mask = users.batch.mask
+    position = mask.long().cumsum(dim=1)
+    newest = mask & (position > position[:, -1:] - RECENT_ITEMS)
+    past = items.text[users.batch.item]
+    means = torch.stack([mask, newest], dim=1).float() @ past
+    return {
+        "taste": users.vectors.unsqueeze(1),
+        "popularity": users.gates.unsqueeze(1),
+        "text": functional.normalize(means, dim=-1),
+    }
+
+
+def pairwise_features(users: UserTable, items: ItemTable, candidates: Tensor) -> Tensor:
+    """(b, c, len(PAIRWISE_FEATURES)) float32 of the pairs; candidates (b, c) int64."""
+    columns: dict[str, Tensor] = {}
+    tables, queries = item_sides(items), user_sides(users, items)
+    for table, names in INNER_PRODUCTS.items():
+        products = _inner_products(queries[table], tables[table], candidates)
+        columns |= dict(zip(names, products.unbind(dim=1), strict=True))
+    matrix = items.cooccurrence.matrix
+    for name, newest in COOCCURRENCES.items():
+        history = users.histories.last(newest) if newest else users.histories
+        together = _cooccurrence(history, matrix, candidates)
+        columns[name] = together
+        columns[f"log_{name}"] = torch.log(together.clamp(min=0) + SMALLEST_COOCCURRENCE)
+    columns |= dict(zip(OWN, _own(users.histories, len(items.vectors), candidates), strict=True))
+    return torch.stack([columns[name] for name in PAIRWISE_FEATURES], dim=-1)
+
+
 def pair_features(users: UserTable, items: ItemTable, candidates: Tensor) -> Tensor:
     """(b, c, len(PAIR_FEATURES)) float32 of the pairs; candidates (b, c) int64."""
-    dim = items.vectors.shape[1]
-    both = items.retrieval[candidates]
-    width = users.gates.shape[1]
-    taste = torch.einsum("bd,bcd->bc", users.vectors, both[..., :dim])
-    followed = torch.einsum("bk,bck->bc", users.gates, both[..., dim : dim + width])
-    recent = users.histories.last(RECENT_ITEMS)
-    matrix = items.cooccurrence.matrix
-    long, short = (_cooccurrence(h, matrix, candidates) for h in (users.histories, recent))
-    columns = [
-        taste,
-        followed,
-        long,
-        torch.log(long.clamp(min=0) + 1e-3),
-        short,
-        torch.log(short.clamp(min=0) + 1e-3),
-        *_text(users, items, candidates),
-        *_own(users.histories, len(items.vectors), candidates),
-    ]
     own = user_features(users, items).unsqueeze(1).expand(-1, candidates.shape[1], -1)
-    pair = torch.stack(columns, dim=-1)
+    pair = pairwise_features(users, items, candidates)
     return torch.cat([pair, items.popularity[candidates], own], dim=-1)
+
+
+def _inner_products(queries: Tensor, table: Tensor, candidates: Tensor) -> Tensor:
+    """queries (b, q, d), table (n, d) -> (b, q, c)."""
+    if len(table) <= 20 * candidates.shape[1]:
+        # A product with the whole catalogue is cheaper than fetching each candidate's row.
+        everything = queries @ table.T
+        return everything.gather(2, candidates.unsqueeze(1).expand(-1, queries.shape[1], -1))
+    return torch.einsum("bqd,bcd->bqc", queries, table[candidates])
 
 
 def _cooccurrence(history: Histories, matrix: sparse.csr_matrix, candidates: Tensor) -> Tensor:
@@ -118,20 +175,3 @@ def _own(histories: Histories, num_items: int, candidates: Tensor) -> list[Tenso
     return [
         torch.from_numpy(np.take_along_axis(dense, rows, 1)).to(candidates.device) for dense in both
     ]
-
-
-def _text(users: UserTable, items: ItemTable, candidates: Tensor) -> list[Tensor]:
-    """Cosine of the candidate's text with the mean text of the history, whole and recent."""
-    mask = users.batch.mask
-    position = mask.long().cumsum(dim=1)
-    newest = mask & (position > position[:, -1:] - RECENT_ITEMS)
-    past = items.text[users.batch.item]
-    means = [
-        functional.normalize((past * chosen.unsqueeze(-1)).sum(dim=1), dim=-1)
-        for chosen in (mask, newest)
-    ]
-    if len(items.text) <= 20 * candidates.shape[1]:
-        # A product with the whole catalogue is cheaper than fetching each candidate's text.
-        return [(mean @ items.text.T).gather(1, candidates) for mean in means]
-    text = items.text[candidates]
-    return [torch.einsum("bd,bcd->bc", mean, text) for mean in means]
