@@ -169,7 +169,7 @@ class TrainConfig(Section):
 
     dim: int = 64
     """Width of item and user vectors."""
-    layers: int = 2
+    layers: PositiveInt = 2
     """Self-attention blocks."""
     heads: int = 2
     """Attention heads."""
@@ -274,7 +274,6 @@ class ScoreConfig(Section):
     """Items retrieved and scored per user."""
     shards: PositiveInt = 8
     """Parts of the user base; the unit of retry and of scale-out."""
-    batch_users: PositiveInt = 256
     exclude_seen: bool = True
     """Whether items of a user's history may come back (false: repeats count)."""
     active_days: NonNegativeInt = 0

@@ -10,6 +10,7 @@ import numpy as np
 from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
+from pwrank.lists.exact_search import make_pool
 from pwrank.lists.item_index import with_unknown_item, write_item_index
 from pwrank.lists.retrieval import build_index
 from pwrank.ranker.history import FloatArray, Histories
@@ -78,9 +79,9 @@ def index(
     table = ranker.item_table(items, activity.features(moment(activity, run.cut)))
     offered = np.flatnonzero(items.available).astype(np.int64)
     queries = sample_queries(ranker, table, log, config.index.sample_users)
-    vectors = np.ascontiguousarray(table.retrieval.cpu().numpy()[offered])
     k = min(config.score.candidates, max(1, len(offered)))
-    built, certificate = build_index(vectors, offered, queries, config.index, k=k)
+    pool = make_pool(table.retrieval.cpu(), offered)
+    built, certificate = build_index(pool, queries, config.index, k=k)
     counts = np.bincount(log.item[log.item >= 0], minlength=items.num_items).astype(np.int64)
     known = ranker.item_inputs(items).identity.cpu().numpy() > 0
     folder = store.folder("index", run.as_of, key)

@@ -1,7 +1,8 @@
 """Score: the list of every user, one shard at a time, from histories to Parquet in memory.
 
-Per batch of users: history -> user vector -> FAISS candidates -> point-wise score of each
-candidate -> rules -> top k with reasons. Candidates are never written.
+Per block of users: history -> user vector -> nearest items -> point-wise score of each candidate
+-> rules -> top k with reasons. Candidates are never written, and what a user gets depends on
+nobody else, however users are cut into shards and blocks.
 """
 
 from __future__ import annotations
@@ -9,20 +10,18 @@ from __future__ import annotations
 import functools
 import threading
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
 from pwrank.lists.candidates import Candidates, find_candidates
+from pwrank.lists.exact_search import Pool
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.reranking import ItemFacts, by_score, rerank
 from pwrank.lists.sources_of_ranks import (
@@ -33,24 +32,28 @@ from pwrank.lists.sources_of_ranks import (
     RANKER,
     RANKER_TEXT,
 )
+from pwrank.lists.user_lists import UserLists, as_frame, empty_lists
+from pwrank.lists.workers import in_order, workers_of_a_shard
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import Histories, IntArray
-from pwrank.ranker.model import Ranker
+from pwrank.ranker.model import Ranker, UserTable
 from pwrank.ranker.model_inputs import history_paths, read_histories
+from pwrank.ranker.night_scorer import NightScorer
+from pwrank.ranker.user_blocks import UserBlock, block_table, user_blocks
 from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, fingerprint, write_dataset
 
-SCORE_VERSION = 2
+SCORE_VERSION = 3
 """Raise when the same inputs would give other lists."""
 
 
 def staged_key(night: NightRefs, config: Config) -> str:
     """Name of the staged rankings that these inputs give."""
-    score = config.score.model_dump(mode="json", exclude={"batch_users"})
     keys = [ref.key for ref in night.refs()]
-    return fingerprint("staged", SCORE_VERSION, keys, score, section_hash(config.rerank))
+    rules = [section_hash(config.score), section_hash(config.rerank)]
+    return fingerprint("staged", SCORE_VERSION, keys, rules)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class _Scorer:
+class Scorer:
     """Model and items, once a process: shards that run beside each other share them."""
 
     ranker: Ranker
+    night: NightScorer
     items: ItemIndex
     facts: ItemFacts
     events: tuple[str, ...]
@@ -76,7 +80,8 @@ _LOADING = threading.Lock()
 
 
 @functools.lru_cache(maxsize=1)
-def _load_scorer(lake: Path, night: NightRefs) -> _Scorer:
+def load_scorer(lake: Path, night: NightRefs) -> Scorer:
+    """Read and prepare what every shard of a night needs."""
     ranker = read_ranker(lake, night.model)
     items = read_item_index(
         lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
@@ -85,7 +90,8 @@ def _load_scorer(lake: Path, night: NightRefs) -> _Scorer:
     category = pl.read_parquet(path, columns=["category"])["category"].to_list()
     facts = ItemFacts(category, items.catalogue.text, items.interactions)
     events = tuple(night.model.figures["events"])
-    return _Scorer(ranker, items, facts, events, night.model.figures["model_version"])
+    version = night.model.figures["model_version"]
+    return Scorer(ranker, NightScorer(ranker, items.table), items, facts, events, version)
 
 
 def score_shard(
@@ -98,21 +104,21 @@ def score_shard(
     if path.exists():
         return Part(pq.read_metadata(path).num_rows, reused=True)
     with _LOADING:
-        scorer = _load_scorer(store.lake, night)
+        scorer = load_scorer(store.lake, night)
     history_path = history_paths(store, night.histories)[shard]
     users = read_histories([history_path], scorer.items.catalogue.item_ids, scorer.events)
     owed = _owed(users.histories, int(run.cut.timestamp()), config.score.active_days)
+    lists = score_users(scorer, users.histories, owed, config, progress)
     ids = store.id_types() or IdTypes()
-    frames = [RANKINGS.schema(ids).to_frame()]
-    for start in range(0, len(owed), config.score.batch_users):
-        rows = owed[start : start + config.score.batch_users]
-        batch = score_batch(scorer, users.histories.select(rows), config)
-        frames.append(
-            _as_frame(batch, users.user_ids.gather(rows), scorer, as_of=run.as_of, ids=ids)
-        )
-        if progress:
-            progress(len(rows))
-    written = write_dataset(store, RANKINGS, pl.concat(frames), path, ids)
+    frame = as_frame(
+        lists,
+        users.user_ids.gather(owed),
+        scorer.items.catalogue.item_ids,
+        as_of=run.as_of,
+        model_version=scorer.model_version,
+        ids=ids,
+    )
+    written = write_dataset(store, RANKINGS, frame, path, ids)
     return Part(written, reused=False)
 
 
@@ -130,42 +136,43 @@ def _owed(histories: Histories, cut: int, active_days: int) -> IntArray:
     return everyone[recent.lengths > 0]
 
 
-@dataclass(frozen=True)
-class ScoredBatch:
-    """Lists of b users, at most k long."""
+def score_users(
+    scorer: Scorer,
+    histories: Histories,
+    owed: IntArray,
+    config: Config,
+    progress: Progress | None = None,
+) -> UserLists:
+    """The lists of the users `owed` (u,), in their order."""
+    items, rules = scorer.items, config.rerank
+    rare = items.rarely_touched(rules.explore_below) if rules.explore else None
+    work = functools.partial(score_block, scorer, histories, config, rare)
+    width = min(config.score.k, len(items.pool.rows))
+    lists = empty_lists(len(owed), width, config.score.reasons)
+    blocks = user_blocks(histories, owed, scorer.ranker.shape.length)
+    for block, scored in in_order(work, blocks, workers_of_a_shard(config.runtime)):
+        lists.put(np.searchsorted(owed, block.users), scored)
+        if progress:
+            progress(len(block.users))
+    return lists
 
-    item: IntArray
-    """(b, k) rows of the catalogue, -1 behind the end of a list."""
-    score: np.ndarray
-    """(b, k) float32."""
-    source: np.ndarray
-    """(b, k) int8: place in ALL_SOURCES."""
-    reasons: IntArray
-    """(b, k, r) rows of the catalogue, -1 = none."""
 
-
-def score_batch(scorer: _Scorer, histories: Histories, config: Config) -> ScoredBatch:
+def score_block(
+    scorer: Scorer, histories: Histories, config: Config, rare: Pool | None, block: UserBlock
+) -> UserLists:
     """Retrieve, score, re-rank and explain for some users."""
-    items, ranker = scorer.items, scorer.ranker
-    users = ranker.user_table(histories, items.table)
-    found = find_candidates(
-        users.retrieval.float().numpy(), histories, items, config.score, config.rerank
-    )
-    rows = torch.from_numpy(np.maximum(found.rows, 0))
-    scores = ranker.score(users, items.table, rows).probability.float().numpy()
+    items, night = scorer.items, scorer.night
+    users = block_table(scorer.ranker, histories, block, items.table)
+    found = find_candidates(users, len(block.users), items, config.score, config.rerank, rare=rare)
+    scores = night.probability(users, found.rows)
     order = by_score(scores, found.rows)
     places, explored = rerank(order, found.rows, scorer.facts, config.rerank, k=config.score.k)
     chosen = np.take_along_axis(found.rows, places, 1)
-    reasons = ranker.reasons(
-        users, items.table, torch.from_numpy(np.maximum(chosen, 0)), most=config.score.reasons
-    ).numpy()
-    return ScoredBatch(
-        item=chosen,
+    return UserLists(
+        item=chosen.astype(np.int32),
         score=np.take_along_axis(scores, places, 1),
-        source=_sources(
-            found, places, chosen, explored=explored, known=items.known, histories=histories
-        ),
-        reasons=reasons,
+        source=_sources(found, places, chosen, explored=explored, users=users, known=items.known),
+        reasons=night.reasons(users, chosen, most=config.score.reasons).astype(np.int32),
     )
 
 
@@ -175,55 +182,16 @@ def _sources(
     chosen: IntArray,
     *,
     explored: np.ndarray,
+    users: UserTable,
     known: np.ndarray,
-    histories: Histories,
 ) -> np.ndarray:
     """(b, k) place in ALL_SOURCES of how each item got there; the last that applies wins."""
     code = {name: number for number, name in enumerate(ALL_SOURCES)}
     source = np.where(known[np.maximum(chosen, 0)], code[RANKER], code[RANKER_TEXT])
-    nobody = histories.keep(histories.item >= 0).lengths == 0
-    source[nobody] = code[POPULAR]
+    source[users.histories.lengths == 0] = code[POPULAR]
     source[np.take_along_axis(found.filled, places, 1)] = code[POPULAR_FILL]
     source[explored] = code[EXPLORE]
     return source.astype(np.int8)
-
-
-def _as_frame(
-    batch: ScoredBatch, user_ids: pl.Series, scorer: _Scorer, *, as_of: date, ids: IdTypes
-) -> pl.DataFrame:
-    """RANKINGS rows of a batch; users in the given order, ranks ascending."""
-    listed = batch.item >= 0
-    lengths = listed.sum(axis=1)
-    item_ids = pl.Series(scorer.items.catalogue.item_ids, dtype=ids.item.dtype)
-    ranks = np.arange(1, batch.item.shape[1] + 1, dtype=np.uint16)
-    names = pl.Series(list(ALL_SOURCES))
-    return pl.DataFrame(
-        {
-            "user_id": user_ids.gather(np.repeat(np.arange(len(lengths)), lengths)),
-            "rank": np.broadcast_to(ranks, batch.item.shape)[listed],
-            "item_id": item_ids.gather(batch.item[listed]),
-            "score": batch.score[listed].astype(np.float32),
-            "source": names.gather(batch.source[listed]),
-            "reason_item_ids": _as_lists(batch.reasons[listed], item_ids),
-        }
-    ).select(
-        "user_id",
-        "rank",
-        "item_id",
-        "score",
-        "source",
-        "reason_item_ids",
-        pl.lit(as_of).alias("as_of_date"),
-        pl.lit(scorer.model_version).alias("model_version"),
-    )
-
-
-def _as_lists(rows: IntArray, item_ids: pl.Series) -> pl.Series:
-    """(m, r) catalogue rows -> m lists of item ids, without the -1."""
-    present = rows >= 0
-    offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int64)
-    values = item_ids.gather(rows[present]).to_arrow()
-    return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, values)))
 
 
 def commit_staged(run: Run, night: NightRefs) -> DatasetRef:

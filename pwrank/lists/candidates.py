@@ -1,17 +1,20 @@
-"""Candidates of a batch of users: nearest by inner product, seen items out, never too few."""
+"""Candidates of a block of users: nearest by inner product, seen items out, never too few."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
+from torch import Tensor
 
 from pwrank.config import RerankConfig, ScoreConfig
+from pwrank.lists.exact_search import Excluded, Pool, search_exactly
 from pwrank.lists.item_index import ItemIndex
-from pwrank.lists.retrieval import search
-from pwrank.ranker.history import FloatArray, Histories, IntArray
+from pwrank.lists.retrieval import ApproximateIndex
+from pwrank.ranker.cooccurrence import user_item_matrix
+from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.model import UserTable
 
 SMALLEST_MARGIN = 32
 """Users who have seen up to this many items are searched for together."""
@@ -28,68 +31,64 @@ class Candidates:
 
 
 def find_candidates(
-    queries: FloatArray,
-    histories: Histories,
+    users: UserTable,
+    count: int,
     items: ItemIndex,
     config: ScoreConfig,
     rules: RerankConfig,
+    *,
+    rare: Pool | None = None,
 ) -> Candidates:
-    """The nearest items of each user (b, d), without those of the history if so configured.
+    """The nearest items of the first `count` of b users, without those of the history if so told.
 
-    As many more are fetched as the user has seen, so that what is left is never short; users
-    are searched for in groups of similar need. With the exploration dial up, the nearest of the
-    rarely touched items are added, which else are seldom among the nearest of all.
+    With the exploration dial up, the nearest of the `rare` items are added, which else are seldom
+    among the nearest of all.
     """
-    width = min(max(config.candidates, config.k), items.index.ntotal)
-    rows = np.full((len(queries), width), -1, np.int64)
-    seen = _seen_keys(histories, items.catalogue.num_items) if config.exclude_seen else None
-    margins = histories.lengths if config.exclude_seen else np.zeros(len(queries), np.int64)
-    for group, margin in _groups(margins):
-        _, found = search(items.index, queries[group], width + margin)
-        keep = found >= 0
-        if seen is not None:
-            keys = group[:, None] * items.catalogue.num_items + found
-            keep &= ~np.isin(keys, seen)
-        order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
-        kept = np.take_along_axis(keep, order, 1)
-        picked = np.where(kept, np.take_along_axis(found, order, 1), -1)
-        rows[group[:, None], np.arange(picked.shape[1])] = picked
-    if rules.explore:
+    width = min(max(config.candidates, config.k), len(items.pool.rows))
+    seen = seen_items(users.histories, items.catalogue.num_items)
+    excluded = (seen,) if config.exclude_seen else ()
+    rows = np.full((len(users.retrieval), width), -1, np.int64)
+    if items.approximate is None:
+        search_exactly(items.pool, users.retrieval, excluded, rows[:count])
+    else:
+        _search_approximately(items.approximate, users.retrieval, excluded, rows[:count])
+    if rare is not None:
         slots = math.ceil(rules.explore * config.k)
-        rare = items.rarely_touched(rules.explore_below)
-        rows = _add_nearest(rows, queries, rare, items, seen=seen, slots=slots)
-    filled = _fill(rows, histories, items, config)
+        added = np.full((len(rows), slots), -1, np.int64)
+        there = Excluded(np.arange(len(rows) + 1, dtype=np.int64) * width, rows.ravel())
+        search_exactly(rare, users.retrieval, (*excluded, there), added[:count])
+        rows = np.concatenate([rows, added], axis=1)
+    filled = np.zeros(rows.shape, np.bool_)
+    _fill(rows[:count], filled[:count], seen, items, config)
     return Candidates(rows, filled)
 
 
-def _add_nearest(
-    rows: IntArray,
-    queries: FloatArray,
-    pool: IntArray,
-    items: ItemIndex,
-    *,
-    seen: IntArray | None,
-    slots: int,
-) -> IntArray:
-    """Add the nearest of a pool of catalogue rows (p,) that are neither seen nor there already.
+def seen_items(histories: Histories, num_items: int) -> Excluded:
+    """Every known item of each history, ascending, each once."""
+    seen = user_item_matrix(histories, num_items)
+    return Excluded(seen.indptr.astype(np.int64), seen.indices.astype(np.int64))
 
-    Looks at as many of the pool as there are slots and candidates: rows (b, c) -> (b, c + slots).
+
+def _search_approximately(
+    index: ApproximateIndex,
+    queries: Tensor,
+    excluded: tuple[Excluded, ...],
+    found: IntArray,
+) -> None:
+    """Into found (m, width): rows of the first m users, ascending, -1 behind them.
+
+    As many more are fetched as the user has seen, so that what is left is never short; users are
+    searched for in groups of similar need.
     """
-    if len(pool) == 0:
-        return rows
-    vectors = np.ascontiguousarray(items.table.retrieval.numpy()[pool])
-    depth = min(len(pool), slots + rows.shape[1])
-    queries = np.ascontiguousarray(queries, dtype=np.float32)
-    _, nearest = faiss.knn(queries, vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
-    found = pool[nearest]
-    keys = np.arange(len(rows))[:, None] * items.catalogue.num_items
-    keep = ~np.isin(keys + found, (keys + rows)[rows >= 0])
-    if seen is not None:
-        keep &= ~np.isin(keys + found, seen)
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :slots]
-    kept = np.take_along_axis(keep, order, 1)
-    added = np.where(kept, np.take_along_axis(found, order, 1), -1)
-    return np.concatenate([rows, added], axis=1)
+    users, width = found.shape
+    need = np.sum([np.diff(each.offsets) for each in excluded], axis=0, dtype=np.int64)
+    for group, margin in _groups(np.broadcast_to(need, len(queries))[:users]):
+        for user, rows in zip(group, index.search(queries, group, width + margin), strict=True):
+            for each in excluded:
+                own = each.items[each.offsets[user] : each.offsets[user + 1]]
+                rows = rows[~np.isin(rows, own)]  # noqa: PLW2901 - less and less of it
+            best = np.sort(rows[rows >= 0][:width])
+            found[user, : len(best)] = best
 
 
 def _groups(margins: IntArray) -> list[tuple[IntArray, int]]:
@@ -99,24 +98,16 @@ def _groups(margins: IntArray) -> list[tuple[IntArray, int]]:
     return [(np.flatnonzero(powers == power), int(2**power)) for power in np.unique(powers)]
 
 
-def _seen_keys(histories: Histories, num_items: int) -> IntArray:
-    """(user, item) of every known item of the histories as one number, ascending."""
-    known = histories.item >= 0
-    return np.unique(histories.user[known] * num_items + histories.item[known])
-
-
 def _fill(
-    rows: IntArray, histories: Histories, items: ItemIndex, config: ScoreConfig
-) -> np.ndarray:
+    rows: IntArray, filled: np.ndarray, seen: Excluded, items: ItemIndex, config: ScoreConfig
+) -> None:
     """Add popular items, in place, where an approximate index gave fewer than the list needs."""
-    filled = np.zeros(rows.shape, np.bool_)
     needed = min(config.k, rows.shape[1])
     for user in np.flatnonzero((rows >= 0).sum(axis=1) < needed):
         have = rows[user][rows[user] >= 0]
-        taken = histories.select(np.array([user])).item if config.exclude_seen else have
-        popular = items.by_popularity
-        more = popular[~np.isin(popular, np.concatenate([have, taken]))][: needed - len(have)]
-        places = slice(len(have), len(have) + len(more))
-        rows[user, places] = more
-        filled[user, places] = True
-    return filled
+        taken = seen.items[seen.offsets[user] : seen.offsets[user + 1]]
+        taken = np.concatenate([have, taken]) if config.exclude_seen else have
+        more = items.by_popularity[~np.isin(items.by_popularity, taken)][: needed - len(have)]
+        free = np.flatnonzero(rows[user] < 0)[: len(more)]
+        rows[user, free] = more
+        filled[user, free] = True

@@ -8,13 +8,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import faiss
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from pwrank.datasets import DatasetRef
-from pwrank.lists.retrieval import RecallCertificate, read_index, write_index
+from pwrank.lists.exact_search import Pool, make_pool
+from pwrank.lists.retrieval import (
+    ApproximateIndex,
+    RecallCertificate,
+    read_index,
+    write_index,
+)
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import IntArray
@@ -35,7 +40,10 @@ class ItemIndex:
 
     catalogue: Catalogue
     table: ItemTable
-    index: faiss.Index
+    pool: Pool
+    """The available items."""
+    approximate: ApproximateIndex | None
+    """Over the same items; None: they are searched exactly."""
     interactions: IntArray
     """(n,) interactions of each item before the cut."""
     known: np.ndarray
@@ -43,10 +51,10 @@ class ItemIndex:
     by_popularity: IntArray
     """(a,) rows of the available items, by falling popularity prior."""
 
-    def rarely_touched(self, most: int) -> IntArray:
-        """Rows of the available items with at most so many interactions, ascending."""
-        rows = np.sort(self.by_popularity)
-        return rows[self.interactions[rows] <= most]
+    def rarely_touched(self, most: int) -> Pool:
+        """The available items with at most so many interactions."""
+        rows = self.pool.rows[self.interactions[self.pool.rows] <= most]
+        return make_pool(self.table.retrieval, rows)
 
 
 def with_unknown_item(catalogue: Catalogue) -> Catalogue:
@@ -67,7 +75,7 @@ def with_unknown_item(catalogue: Catalogue) -> Catalogue:
 def write_item_index(
     folder: Path,
     table: ItemTable,
-    built: faiss.Index,
+    built: ApproximateIndex | None,
     *,
     interactions: IntArray,
     known: np.ndarray,
@@ -86,10 +94,12 @@ def write_item_index(
     }
     with replacing(folder / TABLE) as temporary:
         save_file({n: t.contiguous().cpu() for n, t in tensors.items()}, temporary)
+    write_json(folder / FACTS, asdict(certificate))
+    if built is None:
+        return [TABLE, FACTS]
     with replacing(folder / INDEX) as temporary:
         write_index(built, temporary)
-    write_json(folder / FACTS, asdict(certificate))
-    return [TABLE, INDEX, FACTS]
+    return [TABLE, FACTS, INDEX]
 
 
 def read_item_index(
@@ -101,7 +111,8 @@ def read_item_index(
     """
     verify_ref(lake, index)
     folder = lake / index.path
-    tensors = load_file(folder / TABLE)
+    # Cloned: matrix products round by the alignment of their arguments, and a file's is by chance.
+    tensors = {name: values.clone() for name, values in load_file(folder / TABLE).items()}
     items = read_catalogue(Store(lake), catalogue, embeddings)
     table = ItemTable(
         vectors=tensors["vectors"],
@@ -114,15 +125,14 @@ def read_item_index(
             weight=tensors["cooccurrence.weight"].numpy(),
         ),
     )
-    faiss_index = read_index(folder / INDEX)
-    if probes := read_json(folder / FACTS)["probes"]:
-        faiss.extract_index_ivf(faiss_index).nprobe = probes
+    probes = read_json(folder / FACTS)["probes"]
     prior = table.retrieval[:-1, -1].numpy()
-    available = np.flatnonzero(items.available)
+    available = np.flatnonzero(items.available).astype(np.int64)
     return ItemIndex(
         catalogue=items,
         table=table,
-        index=faiss_index,
+        pool=make_pool(table.retrieval, available),
+        approximate=read_index(folder / INDEX, probes) if probes else None,
         interactions=tensors["interactions"].numpy(),
         known=tensors["known"].numpy(),
         by_popularity=available[np.argsort(-prior[available], kind="stable")],

@@ -28,8 +28,10 @@ class ItemFacts:
 
 def by_score(scores: FloatArray, candidates: IntArray) -> IntArray:
     """Places (b, c) in falling score; equal scores by row, and empty candidates (-1) last."""
-    empty = candidates < 0
-    return np.lexsort((candidates, -np.where(empty, -np.inf, scores), empty), axis=1)
+    bits = (scores + np.float32(0.0)).view(np.int32)  # -0.0 is 0.0
+    ascending = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
+    keys = (~ascending << 32) + candidates
+    return np.argsort(np.where(candidates < 0, np.iinfo(np.int64).max, keys), axis=1)
 
 
 def rerank(

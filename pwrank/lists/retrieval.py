@@ -1,6 +1,6 @@
-"""FAISS: the items whose inner product with a user vector is largest.
+"""The approximate index of a large catalogue, and how much it may be trusted.
 
-Exact search is one blocked matrix product and beats every approximate index in batches up to
+Exact search (`exact_search`) is one blocked matrix product and beats every approximate index up to
 some 100,000 items; above that an inverted file (Sivic and Zisserman 2003) is probed as widely as
 its measured recall asks for. HNSW is not offered: built on several threads it is not reproducible.
 """
@@ -8,14 +8,20 @@ its measured recall asks for. HNSW is not offered: built on several threads it i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import faiss
 import numpy as np
+import torch
+from torch import Tensor
 
 from pwrank.config import IndexConfig
+from pwrank.lists.exact_search import Pool, search_exactly
 from pwrank.ranker.history import FloatArray, IntArray
+from pwrank.ranker.user_blocks import BLOCK_USERS
 
 TRAINING_POINTS_PER_LIST = 64
 """FAISS asks for at least 39 points a list."""
@@ -32,40 +38,77 @@ class RecallCertificate:
     probes: int
 
 
-def build_index(
-    vectors: FloatArray, rows: IntArray, queries: FloatArray, config: IndexConfig, *, k: int
-) -> tuple[faiss.Index, RecallCertificate]:
-    """Index the vectors (n, d) of the items that may be recommended, under their `rows` (n,).
+@dataclass(frozen=True)
+class ApproximateIndex:
+    """An inverted file over the items that may be recommended."""
 
-    queries: (q, d) user vectors on which recall@k is measured. The number of probes is doubled
+    index: faiss.IndexIVF
+    centroids: Tensor
+    """(lists, r) float32."""
+
+    def search(self, queries: Tensor, users: IntArray, k: int) -> IntArray:
+        """(len(users), k) the best rows found for some users of a whole block of queries (b, r).
+
+        By falling inner product, -1 where fewer were found. The lists to probe come from a product
+        of fixed shape, so that they do not depend on the other users.
+        """
+        nearest = torch.topk(queries @ self.centroids.T, self.index.nprobe, dim=1)
+        lists, closeness = nearest.indices.numpy()[users], nearest.values.numpy()[users]
+        asked = np.ascontiguousarray(queries.numpy()[users])
+        search = cast("Any", self.index).search_preassigned  # typed as in C++
+        found: IntArray = search(asked, k, lists, closeness)[1]
+        return found
+
+
+def in_blocks(queries: FloatArray) -> Iterator[tuple[Tensor, int]]:
+    """Queries (q, r) as whole blocks, filled up with zeros, and how many of each are real."""
+    for start in range(0, len(queries), BLOCK_USERS):
+        part = torch.from_numpy(queries[start : start + BLOCK_USERS])
+        filling = part.new_zeros(BLOCK_USERS - len(part), part.shape[1])
+        yield torch.cat([part, filling]), len(part)
+
+
+def build_index(
+    pool: Pool, queries: FloatArray, config: IndexConfig, *, k: int
+) -> tuple[ApproximateIndex | None, RecallCertificate]:
+    """An approximate index over a pool where it pays, and what it finds; None: search exactly.
+
+    queries: (q, r) user vectors on which recall@k is measured. The number of probes is doubled
     until the recall reaches the target or everything is probed.
     """
     kind = config.kind
     if kind == "auto":
-        kind = "exact" if len(rows) <= config.exact_up_to else "ivf"
-    exact = exact_index(vectors, rows)
+        kind = "exact" if len(pool.rows) <= config.exact_up_to else "ivf"
     if kind == "exact" or len(queries) == 0:
-        return exact, RecallCertificate("exact", 1.0, k, len(queries), 0)
-    lists = max(1, int(4 * math.sqrt(len(rows))))
-    lists = min(lists, max(1, len(rows) // TRAINING_POINTS_PER_LIST))
+        return None, RecallCertificate("exact", 1.0, k, len(queries), 0)
+    built = _inverted_file(pool)
+    blocks = list(in_blocks(queries))
+    truth = [np.full((users, k), -1, np.int64) for _, users in blocks]
+    for (block, _), rows in zip(blocks, truth, strict=True):
+        search_exactly(pool, block, (), rows)
+    probes, recall = 0, 0.0
+    while recall < config.target_recall and probes < built.index.nlist:
+        probes = min(built.index.nlist, max(8, probes * 2))
+        built.index.nprobe = probes
+        found = [built.search(block, np.arange(users), k) for block, users in blocks]
+        recall = overlap(np.concatenate(found), np.concatenate(truth))
+    return built, RecallCertificate("ivf", recall, k, len(queries), probes)
+
+
+def _inverted_file(pool: Pool) -> ApproximateIndex:
+    vectors = pool.vectors.numpy()
+    lists = max(1, int(4 * math.sqrt(len(vectors))))
+    lists = min(lists, max(1, len(vectors) // TRAINING_POINTS_PER_LIST))
     coarse = faiss.IndexFlatIP(vectors.shape[1])
     index = faiss.IndexIVFFlat(coarse, vectors.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
-    index.add_with_ids(vectors, rows)
-    truth = exact.search(queries, k)[1]
-    probes, recall = 0, 0.0
-    while recall < config.target_recall and probes < lists:
-        probes = min(lists, max(8, probes * 2))
-        index.nprobe = probes
-        recall = overlap(index.search(queries, k)[1], truth)
-    return index, RecallCertificate("ivf", recall, k, len(queries), probes)
+    index.add_with_ids(vectors, pool.rows)
+    return _with_centroids(index)
 
 
-def exact_index(vectors: FloatArray, rows: IntArray) -> faiss.Index:
-    """Exact search over vectors (n, d), under their rows (n,)."""
-    exact = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
-    exact.add_with_ids(vectors, rows)
-    return exact
+def _with_centroids(index: faiss.IndexIVF) -> ApproximateIndex:
+    centroids = index.quantizer.reconstruct_n(0, index.nlist)
+    return ApproximateIndex(index, torch.from_numpy(centroids))
 
 
 def overlap(found: IntArray, truth: IntArray) -> float:
@@ -77,22 +120,13 @@ def overlap(found: IntArray, truth: IntArray) -> float:
     return hits / max(1, int((truth >= 0).sum()))
 
 
-def search(index: faiss.Index, queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-    """The k best rows for each query, by falling inner product, equal ones by row.
-
-    Returns scores (q, k) and rows (q, k), -1 where the index has fewer than k items.
-    """
-    k = min(k, index.ntotal)
-    scores, rows = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
-    order = np.lexsort((rows, -scores), axis=1)
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
-
-
-def write_index(index: faiss.Index, path: Path) -> None:
+def write_index(index: ApproximateIndex, path: Path) -> None:
     """Write to a file name; the caller renames."""
-    faiss.write_index(index, str(path))
+    faiss.write_index(index.index, str(path))
 
 
-def read_index(path: Path) -> faiss.Index:
+def read_index(path: Path, probes: int) -> ApproximateIndex:
     """Read an index that this lake wrote."""
-    return faiss.read_index(str(path))
+    index = cast("faiss.IndexIVF", faiss.read_index(str(path)))
+    index.nprobe = probes
+    return _with_centroids(index)

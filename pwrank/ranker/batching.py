@@ -29,19 +29,26 @@ def rating_scale(rating: FloatArray) -> RatingScale:
 
 
 def pad_rows(
-    histories: Histories, starts: IntArray, ends: IntArray, scale: RatingScale, *, events: int
+    histories: Histories,
+    starts: IntArray,
+    ends: IntArray,
+    scale: RatingScale,
+    *,
+    events: int,
+    width: int = 1,
 ) -> tuple[HistoryBatch, IntArray]:
     """Rows starts[i]:ends[i] of the log as one padded batch, and the row numbers (b, l), -1 = pad.
 
     Every item must be known: leave the others out first, `histories.keep(histories.item >= 0)`.
+    width: l at least.
     """
     lengths = ends - starts
-    width = max(int(lengths.max(initial=0)), 1)
+    width = max(int(lengths.max(initial=0)), width)
     columns = np.arange(width)
     inside = columns[None, :] < lengths[:, None]
     rows = np.where(inside, starts[:, None] + columns[None, :], 0)
     if histories.num_interactions == 0:
-        return _empty_batch(len(starts)), np.full((len(starts), width), -1, np.int64)
+        return _empty_batch(len(starts), width), np.full((len(starts), width), -1, np.int64)
     owner = np.searchsorted(histories.offsets[1:], starts, side="right")
     first = histories.offsets[np.minimum(owner, histories.num_users - 1)]
     before = np.where(inside, np.maximum(rows - 1, first[:, None]), 0)
@@ -61,12 +68,12 @@ def pad_rows(
     return batch, np.where(inside, rows, -1)
 
 
-def _empty_batch(size: int) -> HistoryBatch:
-    zeros = torch.zeros(size, 1, dtype=torch.long)
+def _empty_batch(size: int, width: int) -> HistoryBatch:
+    zeros = torch.zeros(size, width, dtype=torch.long)
     return HistoryBatch(
         item=zeros,
         event=zeros,
-        rating=torch.full((size, 1), float("nan")),
+        rating=torch.full((size, width), float("nan")),
         gap=zeros,
         mask=zeros.bool(),
         truncated=zeros[:, 0].bool(),

@@ -1,7 +1,8 @@
 """Fusions: how a user vector and an item vector become one logit, by name.
 
 Every fusion maps users (b, d), items (b, c, d), past (b, l, d), past_mask (b, l) to (b, c).
-Adding one is a class here, a line in `FUSIONS`, and a test.
+Adding one is a class here, a line in `FUSIONS`, and a test. One that is an inner product of the
+item with something of the user's is an `InnerProductFusion`: the night scores it much faster.
 """
 
 # Every fusion is called alike; most have no use for the history.
@@ -76,28 +77,40 @@ class ConcatFusion(nn.Module):
         return logits
 
 
-class HadamardFusion(nn.Module):
+class InnerProductFusion(nn.Module):
+    """A fusion that is the inner product of the item with something of the user's."""
+
+    def query(self, users: Tensor) -> Tensor:
+        """(b, d) -> (b, d): what meets the items."""
+        raise NotImplementedError
+
+    def forward(self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor) -> Tensor:
+        """See `Fusion`."""
+        return torch.einsum("bd,bcd->bc", self.query(users), items)
+
+
+class HadamardFusion(InnerProductFusion):
     """Weighted element-wise product: sum_k w_k u_k v_k (GMF of He et al. 2017 without bias)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(dim))
 
-    def forward(self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor) -> Tensor:
-        """See `Fusion`."""
-        return torch.einsum("bd,bcd->bc", users * self.weight, items)
+    def query(self, users: Tensor) -> Tensor:
+        """See `InnerProductFusion`."""
+        return users * self.weight
 
 
-class BilinearFusion(nn.Module):
+class BilinearFusion(InnerProductFusion):
     """u^T W v, W starting as the identity."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.eye(dim))
 
-    def forward(self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor) -> Tensor:
-        """See `Fusion`."""
-        return torch.einsum("bd,bcd->bc", users @ self.weight, items)
+    def query(self, users: Tensor) -> Tensor:
+        """See `InnerProductFusion`."""
+        return users @ self.weight
 
 
 class NeuMFFusion(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,11 @@ class Histories:
         """The newest `length` rows of every user."""
         first = np.maximum(self.offsets[1:] - length, self.offsets[:-1])
         return self.keep(np.arange(self.num_interactions) >= np.repeat(first, self.lengths))
+
+    def filled_up(self, users: int) -> Histories:
+        """The same users and, behind them, so many in all who did nothing."""
+        missing = np.full(users - self.num_users, self.offsets[-1], np.int64)
+        return replace(self, offsets=np.concatenate([self.offsets, missing]))
 
     def _take_rows(self, rows: IntArray, offsets: IntArray) -> Histories:
         return Histories(

@@ -8,6 +8,7 @@ may be cut anywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,12 +60,32 @@ class AttentionBlock(nn.Module):
 
     def forward(self, states: Tensor, bias: Tensor) -> Tensor:
         """states (b, l, dim), bias (heads, l, l) with -inf above the diagonal -> (b, l, dim)."""
-        batch, length, dim = states.shape
-        qkv = self.qkv(self.norm_attention(states)).view(batch, length, 3, self.heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (b, heads, l, dim / heads)
+        query, key, value = self._projected(states)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        mixed = self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
-        states = states + functional.dropout(mixed, self.dropout, self.training)
+        return self._feed_forward(states + self._joined(mixed))
+
+    def last(self, states: Tensor, place: Tensor, bias: Tensor) -> Tensor:
+        """What `forward` gives at one place (b,) of each history: (b, dim)."""
+        rows = torch.arange(len(place), device=place.device)
+        query, key, value = self._projected(states)
+        asked = query[rows, :, place].unsqueeze(2)
+        seen = bias[:, place].transpose(0, 1).unsqueeze(2)  # (b, heads, 1, l)
+        mixed = functional.scaled_dot_product_attention(asked, key, value, attn_mask=seen)
+        return self._feed_forward(states[rows, place] + self._joined(mixed).squeeze(1))
+
+    def _projected(self, states: Tensor) -> tuple[Tensor, ...]:
+        """Query, key and value of states (b, l, dim), each (b, heads, l, dim / heads)."""
+        batch, length, _ = states.shape
+        qkv = self.qkv(self.norm_attention(states)).view(batch, length, 3, self.heads, -1)
+        projected: tuple[Tensor, ...] = qkv.permute(2, 0, 3, 1, 4).unbind()
+        return projected
+
+    def _joined(self, mixed: Tensor) -> Tensor:
+        """Heads (b, heads, l, dim / heads) put together: (b, l, dim)."""
+        joined = self.out(mixed.transpose(1, 2).flatten(2))
+        return functional.dropout(joined, self.dropout, self.training)
+
+    def _feed_forward(self, states: Tensor) -> Tensor:
         hidden = functional.gelu(self.up(self.norm_forward(states)))
         hidden = self.down(functional.dropout(hidden, self.dropout, self.training))
         return states + functional.dropout(hidden, self.dropout, self.training)
@@ -92,17 +113,30 @@ class HistoryEncoder(nn.Module):
         State k has seen the first k interactions only: state 0 none, state l all of them. Padding
         comes last, so no state before it can see it.
         """
+        states, bias = self._read(batch, vectors)
+        for block in self.blocks:
+            states = block(states, bias)
+        normed: Tensor = self.norm(states)
+        return normed
+
+    def last(self, batch: HistoryBatch, vectors: Tensor) -> Tensor:
+        """(b, dim): the state of `forward` that has seen all of a history, and nothing else."""
+        states, bias = self._read(batch, vectors)
+        for block in self.blocks[:-1]:
+            states = block(states, bias)
+        top = cast("AttentionBlock", self.blocks[-1])
+        normed: Tensor = self.norm(top.last(states, batch.mask.sum(dim=1), bias))
+        return normed
+
+    def _read(self, batch: HistoryBatch, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """States (b, l + 1, dim) that have seen nothing yet, and the bias of attention."""
         rated = ~torch.isnan(batch.rating)
         rating = torch.stack([torch.nan_to_num(batch.rating), rated.float()], dim=-1)
         tokens = vectors + self.event(batch.event) + self.rating(rating) + self.gap(batch.gap)
         start = self.start(batch.truncated.long()).unsqueeze(1)
         states = torch.cat([start, tokens], dim=1)
         states = functional.dropout(states, self.dropout, self.training)
-        bias = self._bias(states.shape[1], states.device).to(states.dtype)
-        for block in self.blocks:
-            states = block(states, bias)
-        normed: Tensor = self.norm(states)
-        return normed
+        return states, self._bias(states.shape[1], states.device).to(states.dtype)
 
     def _bias(self, length: int, device: torch.device) -> Tensor:
         """(heads, length, length): learned by distance, -inf on the future."""

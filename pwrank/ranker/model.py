@@ -209,11 +209,16 @@ class Ranker(nn.Module):
             weight=coo.data[kept][order],
         )
 
-    def read_histories(self, histories: Histories) -> tuple[HistoryBatch, Histories]:
+    def read_histories(
+        self, histories: Histories, *, width: int = 1
+    ) -> tuple[HistoryBatch, Histories]:
         """The last `length` known interactions as tensors, and all known ones."""
         known = histories.keep(histories.item >= 0)
         starts = np.maximum(known.offsets[1:] - self.shape.length, known.offsets[:-1])
-        batch, _ = pad_rows(known, starts, known.offsets[1:], self.scale, events=self.shape.events)
+        events = self.shape.events
+        batch, _ = pad_rows(
+            known, starts, known.offsets[1:], self.scale, events=events, width=width
+        )
         return to_device(batch, self.device), known
 
     def user_states(self, states: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,14 +234,15 @@ class Ranker(nn.Module):
         return torch.cat([self.prior(features), features[..., self.basis] / 3.0], dim=-1)
 
     @torch.no_grad()
-    def user_table(self, histories: Histories, items: ItemTable) -> UserTable:
-        """Users with their histories; one without gets the vector of an empty history."""
+    def user_table(self, histories: Histories, items: ItemTable, *, width: int = 1) -> UserTable:
+        """Users with their histories; one without gets the vector of an empty history.
+
+        width: interactions to which histories are padded at least.
+        """
         self.eval()
-        batch, known = self.read_histories(histories)
-        states = self.history_encoder(batch, items.vectors[batch.item])
-        last = batch.mask.sum(dim=1)
-        chosen = states[torch.arange(len(last), device=self.device), last]
-        vectors, gates = self.user_states(chosen)
+        batch, known = self.read_histories(histories, width=width)
+        states = self.history_encoder.last(batch, items.vectors[batch.item])
+        vectors, gates = self.user_states(states)
         lengths = torch.from_numpy(known.lengths).float().to(self.device)
         retrieval = self.retrieval_head.users(vectors, gates, lengths)
         return UserTable(retrieval, vectors, gates, lengths, batch, known)

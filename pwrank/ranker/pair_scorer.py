@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ LIMIT = 5.0
 """Standardised features beyond so many deviations say no more."""
 
 
-class _Head(nn.Module):
+class Head(nn.Module):
     """One task: fusion of the vectors + linear + perceptron on the features."""
 
     def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
@@ -28,9 +30,20 @@ class _Head(nn.Module):
             nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
         )
 
+    @property
+    def hidden(self) -> nn.Linear:
+        """First layer of the perceptron."""
+        return cast("nn.Linear", self.perceptron[0])
+
+    @property
+    def readout(self) -> nn.Linear:
+        """Last layer of the perceptron."""
+        return cast("nn.Linear", self.perceptron[-1])
+
     def forward(
         self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor, features: Tensor
     ) -> Tensor:
+        """Vectors as a fusion takes them, standardised features (b, c, f) -> logits (b, c)."""
         context = (self.linear(features) + self.perceptron(features)).squeeze(-1)
         fused: Tensor = self.fusion(users, items, past, past_mask)
         logits: Tensor = context + self.fusion_scale * fused
@@ -44,7 +57,7 @@ class PairScorer(nn.Module):
         super().__init__()
         width = len(PAIR_FEATURES)
         self.heads = nn.ModuleDict(
-            {head: _Head(dim, fusion, hidden=hidden, dropout=dropout) for head in HEADS}
+            {head: Head(dim, fusion, hidden=hidden, dropout=dropout) for head in HEADS}
         )
         self.center = nn.Buffer(torch.zeros(width))
         self.spread = nn.Buffer(torch.ones(width))
@@ -54,6 +67,15 @@ class PairScorer(nn.Module):
         rows = features.reshape(-1, features.shape[-1])
         self.center.copy_(rows.mean(dim=0))
         self.spread.copy_(rows.std(dim=0).clamp(min=1e-2))
+
+    def head(self, name: str) -> Head:
+        """The head of a task."""
+        return cast("Head", self.heads[name])
+
+    def standardised(self, features: Tensor, columns: slice = slice(None)) -> Tensor:
+        """What the heads read of features (…, f); only some of the columns where told."""
+        scaled = (features - self.center[columns]) / self.spread[columns]
+        return scaled.clamp(-LIMIT, LIMIT)
 
     def forward(  # noqa: PLR0917 - one argument per thing that meets here
         self,
@@ -65,7 +87,7 @@ class PairScorer(nn.Module):
         features: Tensor,
     ) -> Tensor:
         """users (b, d), items (b, c, d), past (b, l, d), features (b, c, f) -> logits (b, c)."""
-        scaled = ((features - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        scaled = self.standardised(features)
         logits: Tensor = self.heads[head](users, items, past, past_mask, scaled)
         return logits
 

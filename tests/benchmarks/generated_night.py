@@ -20,9 +20,11 @@ from pwrank.encoder.parts import EmbeddingParts
 from pwrank.index import index
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.cooccurrence import Cooccurrence
+from pwrank.ranker.history import Histories, group_by_user
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.weights import save_ranker
 from pwrank.run import Run, open_run
+from pwrank.signatures import SIGNED, sign
 from pwrank.store import Store, shard_of, write_dataset
 
 AS_OF = date(2024, 6, 1)
@@ -50,7 +52,7 @@ def generate_night(
     run.store.set_id_types(IDS)
     rng = np.random.default_rng(5)
     catalogue, embeddings = _write_items(run.store, items, rng)
-    histories = _write_histories(run.store, config, users, items, mean_length, rng)
+    histories = _write_histories(run.store, config, users, items, mean_length=mean_length, rng=rng)
     model = _write_ranker(run.store, config.train, items)
     shared = {"histories": histories, "catalogue": catalogue, "embeddings": embeddings}
     found = index(run, **shared, model=model)
@@ -102,6 +104,7 @@ def _write_histories(
     config: Config,
     users: int,
     items: int,
+    *,
     mean_length: float,
     rng: np.random.Generator,
 ) -> DatasetRef:
@@ -110,32 +113,45 @@ def _write_histories(
     shards = config.score.shards
     names = pl.Series("user_id", np.arange(users)).cast(pl.String).str.zfill(9)
     owner = shard_of(names, shards)
-    share = 1.0 / np.arange(1, items + 1) ** 0.8
-    cumulative = np.cumsum(rng.permutation(share / share.sum()))
+    popularity = rng.permutation(1.0 / np.arange(1, items + 1) ** 0.8)
     rows = 0
     for shard in range(shards):
         mine = names.filter(owner == shard).sort()
-        lengths = rng.lognormal(np.log(mean_length) - 0.5, 1.0, len(mine)).astype(np.int64) + 1
-        total = int(lengths.sum())
-        place = np.searchsorted(cumulative, rng.random(total)).clip(max=items - 1)
-        seconds = LAST - 1 - (rng.random(total) ** 2 * 300 * 86_400).astype(np.int64)
+        log = random_log(len(mine), popularity, mean_length=mean_length, rng=rng)
         frame = pl.DataFrame(
             {
-                "user_id": mine.gather(np.repeat(np.arange(len(mine)), lengths)),
-                "item_id": item_name(place),
-                "event": pl.Series(list(EVENTS)).gather(rng.integers(0, 2, total)),
-                "occurred_at": pl.Series(seconds * 1_000_000).cast(pl.Datetime("us", "UTC")),
-                "rating": rng.integers(1, 6, total).astype(np.float32),
-                "weight": np.ones(total, np.float32),
+                "user_id": mine.gather(log.user),
+                "item_id": item_name(log.item),
+                "event": pl.Series(list(EVENTS)).gather(log.event),
+                "occurred_at": pl.Series(log.timestamp * 1_000_000).cast(pl.Datetime("us", "UTC")),
+                "rating": log.rating,
+                "weight": log.weight,
             },
             schema=HISTORIES.schema(IDS),
-        ).sort("user_id", "occurred_at")
+        )
         write_dataset(store, HISTORIES, frame, folder / f"part-{shard:05d}.parquet", IDS)
         write_dataset(store, USERS, mine.to_frame(), folder / f"users-{shard:05d}.parquet", IDS)
-        rows += total
+        rows += log.num_interactions
     files = [f"{kind}-{shard:05d}.parquet" for kind in ("part", "users") for shard in range(shards)]
     figures = {"users": users, "latest_occurred_at": "2024-05-31T23:59:59+00:00"}
     return store.commit("histories", AS_OF, "generated", files=files, rows=rows, figures=figures)
+
+
+def random_log(
+    users: int, popularity: np.ndarray, *, mean_length: float, rng: np.random.Generator
+) -> Histories:
+    """Histories of log-normal lengths, none included; popularity: (n,) of each item."""
+    lengths = rng.lognormal(np.log(mean_length) - 0.5, 1.0, users).astype(np.int64)
+    total = int(lengths.sum())
+    cumulative = np.cumsum(popularity / popularity.sum())
+    return group_by_user(
+        np.repeat(np.arange(users), lengths),
+        np.searchsorted(cumulative, rng.random(total)).clip(max=len(popularity) - 1),
+        LAST - 1 - (rng.random(total) ** 2 * 300 * 86_400).astype(np.int64),
+        num_users=users,
+        event=rng.integers(0, len(EVENTS), total).astype(np.int16),
+        rating=rng.integers(1, 6, total).astype(np.float32),
+    )
 
 
 def random_ranker(config: TrainConfig, items: int) -> Ranker:
@@ -179,4 +195,5 @@ def _write_ranker(store: Store, config: TrainConfig, items: int) -> DatasetRef:
     folder = store.folder("models", AS_OF, "generated")
     files = [path.name for path in save_ranker(random_ranker(config, items), folder)]
     figures = {"kind": "generated", "model_version": "generated", "events": list(EVENTS)}
+    figures[SIGNED] = sign(folder, files)
     return store.commit("models", AS_OF, "generated", files=files, rows=0, figures=figures)

@@ -41,8 +41,8 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path, monkeypatch):
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path):
-    told = refusal(tmp_path, MINIMAL + "[score]\nbatch_user = 3\n")
-    assert told.endswith("unknown key 'score.batch_user'; did you mean 'batch_users'?")
+    told = refusal(tmp_path, MINIMAL + "[score]\nshard = 3\n")
+    assert told.endswith("unknown key 'score.shard'; did you mean 'shards'?")
     told = refusal(tmp_path, MINIMAL + "[source.columns]\nuserid = 'x'\n")
     assert told.endswith("unknown key 'source.columns.userid'; did you mean 'user_id'?")
     told = refusal(tmp_path, MINIMAL + "[[clean.reject]]\nreason='r'\ncolumn='c'\nmatch='x'\n")

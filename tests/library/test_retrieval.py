@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import faiss
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pwrank.config import IndexConfig, RerankConfig, ScoreConfig
 from pwrank.lists.candidates import find_candidates
-from pwrank.lists.retrieval import build_index, overlap, read_index, search, write_index
+from pwrank.lists.exact_search import Excluded, make_pool, search_exactly
+from pwrank.lists.retrieval import build_index, in_blocks, overlap, read_index, write_index
 from pwrank.ranker.history import group_by_user
 
 DIM = 8
@@ -22,45 +24,66 @@ def vectors(count, seed=0):
     return rng.normal(size=(count, DIM)).astype(np.float32)
 
 
-def index_of(items, rows=None, queries=None, k=10, **settings):
+def pool_of(items, rows=None):
     rows = np.arange(len(items), dtype=np.int64) if rows is None else rows
+    return make_pool(torch.from_numpy(items), rows)
+
+
+def exact_rows(pool, queries, width, excluded=()):
+    found = []
+    for block, users in in_blocks(queries):
+        found.append(np.full((users, width), -1, np.int64))
+        search_exactly(pool, block, excluded, found[-1])
+    return np.concatenate(found)
+
+
+def index_of(items, queries=None, k=10, **settings):
     queries = vectors(20, seed=1) if queries is None else queries
-    return build_index(items, rows, queries, IndexConfig(**settings), k=k)
+    return build_index(pool_of(items), queries, IndexConfig(**settings), k=k)
 
 
-def test_search_gives_the_largest_inner_products_in_order():
-    items, queries = vectors(300), vectors(30, seed=1)
-    index, certificate = index_of(items)
-    scores, rows = search(index, queries, 10)
-    expected = np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :10]
-    assert (rows == expected).all()
-    assert (np.diff(scores, axis=1) <= 0).all()
-    assert (certificate.kind, certificate.recall) == ("exact", 1.0)
+@given(st.integers(1, 300), st.integers(1, 320), st.integers(1, 4), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_exact_search_finds_the_largest_inner_products_and_of_equal_ones_the_first(
+    size, width, levels, seed
+):
+    rng = np.random.default_rng(seed)
+    items = rng.integers(0, levels, (size, DIM)).astype(np.float32)
+    queries = rng.integers(0, levels, (70, DIM)).astype(np.float32)
+    found = exact_rows(pool_of(items), queries, width)
+    best = np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :width]
+    assert (found[:, : best.shape[1]] == np.sort(best, axis=1)).all()
+    assert (found[:, best.shape[1] :] == -1).all()
 
 
-def test_equal_items_come_by_row():
-    items = np.repeat(vectors(3), 4, axis=0)
-    _, rows = search(index_of(items)[0], vectors(5, seed=1), 12)
-    assert all((np.diff(row.reshape(3, 4)) > 0).all() for row in rows)
+def test_exact_search_strikes_out_what_a_user_may_not_get():
+    items, queries = vectors(300), vectors(3, seed=1)
+    struck = Excluded(np.array([0, 2, 2, 5]), np.array([7, 8, -1, 299, 8], np.int64))
+    found = exact_rows(pool_of(items), queries, 297, (struck,))
+    assert set(range(300)) - set(found[0]) >= {7, 8}
+    assert {7, 8} <= set(found[1])
+    assert set(range(300)) - set(found[2]) >= {299, 8}
 
 
-def test_asking_for_more_than_there_is_gives_all_there_is():
-    index, _ = index_of(vectors(3))
-    scores, rows = search(index, vectors(2, seed=1), 10)
-    assert rows.shape == scores.shape == (2, 3)
+def test_a_pool_answers_with_rows_of_the_catalogue():
+    pool = pool_of(vectors(12), np.array([2, 5, 11], np.int64))
+    struck = Excluded(np.array([0, 1, 1]), np.array([5], np.int64))
+    found = exact_rows(pool, vectors(2, seed=1), 3, (struck,))
+    assert found.tolist() == [[2, 11, -1], [2, 5, 11]]
 
 
-def test_rows_are_those_of_the_catalogue_and_not_of_the_index():
-    offered = np.array([2, 5, 11], np.int64)
-    _, rows = search(index_of(vectors(3), offered)[0], vectors(4, seed=1), 3)
-    assert set(rows.ravel()) == {2, 5, 11}
+def test_a_large_pool_is_searched_for_fewer_users_at_once(monkeypatch):
+    pool, queries = pool_of(vectors(500)), vectors(100, seed=1)
+    before = exact_rows(pool, queries, 10)
+    monkeypatch.setattr("pwrank.lists.exact_search.CELLS_AT_ONCE", 500 * 16)
+    assert (exact_rows(pool, queries, 10) == before).all()
 
 
 @pytest.mark.parametrize("target", [0.5, 0.9, 1.0])
 def test_the_approximate_index_is_probed_until_it_meets_its_target_recall(target):
     items, queries = vectors(4000), vectors(64, seed=1)
     index, certificate = index_of(items, queries=queries, kind="ivf", target_recall=target)
-    found = search(index, queries, 10)[1]
+    found = index.search(torch.from_numpy(queries), np.arange(64), 10)
     exact = np.argsort(-(queries @ items.T), axis=1)[:, :10]
     assert certificate.kind == "ivf"
     assert certificate.recall >= target
@@ -75,71 +98,85 @@ def test_a_lax_target_probes_less_than_a_strict_one():
 
 
 def test_auto_is_exact_up_to_the_configured_size():
+    assert index_of(vectors(100), exact_up_to=100)[0] is None
     assert index_of(vectors(100), exact_up_to=100)[1].kind == "exact"
     assert index_of(vectors(101), exact_up_to=100)[1].kind == "ivf"
 
 
+def test_an_approximate_answer_depends_on_no_other_user():
+    queries = torch.from_numpy(vectors(64, seed=1))
+    index, _ = index_of(vectors(4000), kind="ivf", target_recall=0.5)
+    together = index.search(queries, np.arange(64), 10)
+    others = torch.from_numpy(vectors(64, seed=2))
+    others[3] = queries[40]
+    assert (index.search(others, np.array([3]), 10)[0] == together[40]).all()
+
+
 def test_an_index_comes_back_from_disk_the_same(tmp_path):
-    index, _ = index_of(vectors(200))
+    index, certificate = index_of(vectors(2000), kind="ivf")
     write_index(index, tmp_path / "items.faiss")
-    queries = vectors(5, seed=1)
-    again = search(read_index(tmp_path / "items.faiss"), queries, 10)
-    assert (again[1] == search(index, queries, 10)[1]).all()
+    again = read_index(tmp_path / "items.faiss", certificate.probes)
+    queries, users = torch.from_numpy(vectors(64, seed=1)), np.arange(64)
+    assert (again.search(queries, users, 10) == index.search(queries, users, 10)).all()
 
 
 OFF = RerankConfig()
 
 
-def world(item_vectors, seen, *, probes=None):
+def world(item_vectors, seen, *, kind="exact", probes=None):
     """Items and users (lists of seen rows, -1 = unknown item), as scoring has them."""
-    index, _ = index_of(item_vectors, kind="ivf" if probes else "auto")
+    index, _ = index_of(item_vectors, kind=kind)
     if probes:
-        faiss.extract_index_ivf(index).nprobe = probes
+        index.index.nprobe = probes
     user = np.repeat(np.arange(len(seen)), [len(items) for items in seen]).astype(np.int64)
     item = np.array([row for items in seen for row in items], np.int64)
     histories = group_by_user(user, item, np.zeros(len(user), np.int64), num_users=len(seen))
+    (block, _) = next(in_blocks(vectors(len(seen), seed=1)))
+    users = SimpleNamespace(retrieval=block, histories=histories.filled_up(len(block)))
     items = SimpleNamespace(
-        index=index,
+        pool=pool_of(item_vectors),
+        approximate=index,
         catalogue=SimpleNamespace(num_items=len(item_vectors)),
         by_popularity=np.arange(len(item_vectors), dtype=np.int64),
-        table=SimpleNamespace(retrieval=torch.from_numpy(item_vectors)),
-        rarely_touched=lambda most: np.arange(most, dtype=np.int64),
     )
-    return histories, items
+    return users, items
 
 
-def test_seen_items_never_come_back_and_nobody_is_short_of_others():
+def candidates_of(users, count, items, rules=OFF, rare=None, **settings):
+    """Of the first `count` users; the rest of the block gets nothing."""
+    found = find_candidates(users, count, items, ScoreConfig(**settings), rules, rare=rare)
+    assert (found.rows[count:] == -1).all()
+    assert not found.filled[count:].any()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+def test_seen_items_never_come_back_and_nobody_is_short_of_others(kind):
     seen = [[], [0, 1, 2], list(range(70)), [-1, 5, 5, 5], list(range(95))]
-    histories, items = world(vectors(100), seen)
-    found = find_candidates(
-        vectors(5, seed=1), histories, items, ScoreConfig(k=5, candidates=10), OFF
-    )
+    users, items = world(vectors(100), seen, kind=kind)
+    found = candidates_of(users, 5, items, k=5, candidates=10)
     for user, history in enumerate(seen):
         mine = found.rows[user][found.rows[user] >= 0]
         assert not set(mine) & set(history)
         assert len(set(mine)) == len(mine) == min(10, 100 - len(set(history) - {-1}))
+        assert (np.diff(mine) > 0).all()
     assert not found.filled.any()
 
 
 def test_a_user_who_has_seen_everything_gets_nothing():
-    histories, items = world(vectors(6), [list(range(6))])
-    found = find_candidates(
-        vectors(1, seed=1), histories, items, ScoreConfig(k=5, candidates=5), OFF
-    )
-    assert (found.rows == -1).all()
+    users, items = world(vectors(6), [list(range(6))])
+    assert (candidates_of(users, 1, items, k=5, candidates=5).rows == -1).all()
 
 
 def test_seen_items_may_come_back_where_that_is_configured():
-    histories, items = world(vectors(6), [list(range(6))])
-    settings = ScoreConfig(k=6, candidates=6, exclude_seen=False)
-    found = find_candidates(vectors(1, seed=1), histories, items, settings, OFF)
+    users, items = world(vectors(6), [list(range(6))])
+    found = candidates_of(users, 1, items, k=6, candidates=6, exclude_seen=False)
     assert sorted(found.rows[0]) == list(range(6))
 
 
 def test_what_a_narrow_index_misses_is_filled_with_popular_items_and_marked():
-    histories, items = world(vectors(2000), [[0, 1], []], probes=1)
-    settings = ScoreConfig(k=400, candidates=400)
-    found = find_candidates(vectors(2, seed=1), histories, items, settings, OFF)
+    users, items = world(vectors(2000), [[0, 1], []], kind="ivf", probes=1)
+    found = candidates_of(users, 2, items, k=400, candidates=400)
     assert found.filled.any()
     for user, seen in enumerate(({0, 1}, set())):
         assert len(set(found.rows[user])) == 400
@@ -150,11 +187,10 @@ def test_what_a_narrow_index_misses_is_filled_with_popular_items_and_marked():
 
 def test_the_exploration_dial_adds_rarely_touched_items_that_are_neither_seen_nor_there():
     seen = [[0, 1, 2], []]
-    histories, items = world(vectors(2000), seen)
+    users, items = world(vectors(2000), seen)
+    rare = pool_of(vectors(2000), np.arange(9))
     rules = RerankConfig(explore=0.4, explore_below=9)
-    found = find_candidates(
-        vectors(2, seed=1), histories, items, ScoreConfig(k=10, candidates=20), rules
-    )
+    found = candidates_of(users, 2, items, rules, rare, k=10, candidates=20)
     for user, history in enumerate(seen):
         mine = found.rows[user][found.rows[user] >= 0].tolist()
         assert len(set(mine)) == len(mine)

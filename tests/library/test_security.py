@@ -15,7 +15,7 @@ from pwrank.index import index
 from pwrank.lists.pairs import score_pairs
 from pwrank.publication import rankings_path, read_publication, read_rankings
 from pwrank.publish import rollback
-from pwrank.score import score_shard
+from pwrank.score import load_scorer, score_shard
 from pwrank.user_files import read_user_file
 from tests.library.tiny_world import AS_OF, World, stage_night
 
@@ -40,11 +40,12 @@ def world(published_world, tmp_path) -> World:
 
 @pytest.fixture
 def staged(world):
-    return stage_night(world.run())
+    return stage_night(world.run(index={"kind": "ivf"}))
 
 
 def again(night):
-    """Score the first shard anew."""
+    """Score the first shard anew, as another process would."""
+    load_scorer.cache_clear()
     (night.staged.file_paths(night.run.store.lake)[0]).unlink()
     return score_shard(night.run, night.refs, shard=0)
 
@@ -169,6 +170,7 @@ def test_no_loader_of_pickles_is_called_anywhere():
 
 
 def test_every_file_of_a_lake_is_of_a_kind_that_only_holds_data(world):
+    stage_night(world.run(index={"kind": "ivf"}))
     kinds = set()
     for path in (path for path in world.store.lake.rglob("*") if path.is_file()):
         content = path.read_bytes()

@@ -1,0 +1,74 @@
+"""Threads that use one core each: blocks of users are scored beside each other, not inside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import faiss
+import torch
+
+from pwrank.config import RuntimeConfig
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AHEAD = 2
+"""Tasks a worker has waiting, so that it never idles and a killed run does not finish them all."""
+
+
+def workers_of_a_shard(runtime: RuntimeConfig) -> int:
+    """Threads for one shard, where others are scored beside it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = runtime.threads or cores or 1
+    beside = {"threads": runtime.parallel_shards, "sequential": 1, "ray": threads}
+    return max(threads // beside[runtime.task_runner], 1)
+
+
+def in_order(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
+    """Each task with its result, in the order of the tasks; an error ends it at the first."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    with _SINGLE_THREADED, ThreadPoolExecutor(workers, initializer=_use_one_core) as pool:
+        try:
+            for task in tasks:
+                waiting.append((task, pool.submit(work, task)))
+                if len(waiting) > AHEAD * workers:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _use_one_core() -> None:
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+
+
+class _SingleThreaded(contextlib.AbstractContextManager[None]):
+    """`torch.set_num_threads` of a worker sets it for the process too: put it back at the end."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_num_threads()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.set_num_threads(self._before)
+
+
+_SINGLE_THREADED = _SingleThreaded()

@@ -1,0 +1,144 @@
+"""The night's scorer: the numbers of the reference, whoever is scored beside whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pwrank.ranker.activations import ACTIVATIONS
+from pwrank.ranker.fusions import FUSIONS
+from pwrank.ranker.model_inputs import history_paths, read_histories
+from pwrank.ranker.night_scorer import NightScorer
+from pwrank.ranker.pair_features import COOCCURRENCES, INNER_PRODUCTS, PAIRWISE_FEATURES
+from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
+from pwrank.score import load_scorer, score_users
+from tests.benchmarks.generated_night import generate_night
+
+USERS, ITEMS = 200, 300
+
+
+def small_night(folder, **sections):
+    train = {"ease_items": 200, "ease_keep": 20, **sections.pop("train", {})}
+    score = {"k": 20, "candidates": 60, "shards": 1, **sections.pop("score", {})}
+    return generate_night(folder, users=USERS, items=ITEMS, train=train, score=score, **sections)
+
+
+def opened(night):
+    """The scorer of a generated night, its histories and its configuration."""
+    scorer = load_scorer(night.run.store.lake, night.refs)
+    paths = history_paths(night.run.store, night.refs.histories)
+    users = read_histories(paths, scorer.items.catalogue.item_ids, scorer.events)
+    return scorer, users.histories, night.run.config
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return opened(small_night(tmp_path_factory.mktemp("plain") / "lake"))
+
+
+def a_block(scorer, histories, number=1):
+    """Users, and candidates (b, 50) of whom the last of each are none."""
+    blocks = list(user_blocks(histories, np.arange(USERS), scorer.ranker.shape.length))
+    table = block_table(scorer.ranker, histories, blocks[number], scorer.items.table)
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.permutation(ITEMS)[:50] for _ in range(BLOCK_USERS)])
+    return table, rows
+
+
+def with_other_weights(ranker):
+    """Every weight of the pair scorer moved, so that no part of it is silent."""
+    with torch.no_grad():
+        for values in ranker.pair_scorer.parameters():
+            values.add_(torch.randn(values.shape, generator=torch.manual_seed(1)) * 0.1)
+        ranker.pair_scorer.center.add_(0.3)
+        ranker.pair_scorer.spread.mul_(1.5)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_it_scores_as_the_reference_does(plain, fusion, activation):
+    scorer, histories, _ = plain
+    ranker = scorer.ranker
+    shape = replace(ranker.shape, fusion=fusion, activation=activation)
+    other = type(ranker)(shape, ranker.vocabulary, ranker.categories)
+    with_other_weights(other)
+    other.eval()
+    users, rows = a_block(scorer, histories)
+    expected = other.score(users, scorer.items.table, torch.from_numpy(rows))
+    night = NightScorer(other, scorer.items.table)
+    assert torch.allclose(night.logit(users, rows), expected.logit, rtol=0, atol=1e-5)
+    probability = torch.from_numpy(night.probability(users, rows))
+    assert torch.allclose(probability, expected.probability, rtol=0, atol=1e-5)
+
+
+def test_every_pairwise_feature_is_declared_by_its_form():
+    products = [name for names in INNER_PRODUCTS.values() for name in names]
+    sums = [f"{log}{name}" for name in COOCCURRENCES for log in ("", "log_")]
+    assert sorted(PAIRWISE_FEATURES) == sorted(products + sums)
+
+
+def test_candidates_that_are_none_change_nothing(plain):
+    scorer, histories, _ = plain
+    users, rows = a_block(scorer, histories)
+    night = NightScorer(scorer.ranker, scorer.items.table)
+    fewer = np.where(np.arange(50) < 30, rows, -1)
+    logit = night.logit(users, fewer)
+    assert torch.equal(logit[:, :30], night.logit(users, rows)[:, :30])
+    assert torch.isfinite(logit).all()
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 10])
+def test_it_gives_the_reasons_of_the_reference(plain, most):
+    scorer, histories, _ = plain
+    users, rows = a_block(scorer, histories)
+    expected = scorer.ranker.reasons(users, scorer.items.table, torch.from_numpy(rows), most=most)
+    found = NightScorer(scorer.ranker, scorer.items.table).reasons(users, rows, most=most)
+    assert (found == expected.numpy()).all()
+
+
+def test_the_last_state_of_a_history_is_that_of_the_whole_encoder(plain):
+    scorer, histories, _ = plain
+    ranker, items = scorer.ranker, scorer.items.table
+    batch, _ = ranker.read_histories(histories)
+    with torch.no_grad():
+        states = ranker.history_encoder(batch, items.vectors[batch.item])
+        last = ranker.history_encoder.last(batch, items.vectors[batch.item])
+    expected = states[torch.arange(len(last)), batch.mask.sum(dim=1)]
+    assert torch.allclose(last, expected, atol=1e-5)
+
+
+def test_blocks_hold_every_user_once_padded_by_their_own_length_only(plain):
+    _, histories, _ = plain
+    users = np.arange(USERS)[::-1]
+    blocks = list(user_blocks(histories, users, 100))
+    assert sorted(np.concatenate([block.users for block in blocks])) == list(range(USERS))
+    width = {user: block.width for block in blocks for user in block.users}
+    lengths = np.minimum(histories.lengths, 100)
+    assert all(lengths[user] <= width[user] <= max(lengths[user] + 7, 7) for user in users)
+    alone = [next(iter(user_blocks(histories, np.array([u]), 100))).width for u in range(USERS)]
+    assert alone == [width[user] for user in range(USERS)]
+
+
+WORLDS = {
+    "default": {},
+    "repeats": {"score": {"exclude_seen": False}},
+    "approximate": {"index": {"kind": "ivf", "target_recall": 0.5}},
+    "dials": {"rerank": {"explore": 0.2, "explore_below": 20, "diversity": 0.3}},
+    "attention": {"train": {"fusion": "attention"}},
+    "neumf": {"train": {"fusion": "neumf", "activation": "tanh"}},
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_bit_of_a_list_is_the_same_whoever_is_scored_beside(tmp_path, name):
+    scorer, histories, config = opened(small_night(tmp_path / "lake", **WORLDS[name]))
+    together = score_users(scorer, histories, np.arange(USERS), config)
+    rng = np.random.default_rng(3)
+    for size in (1, 7, 60, 199):
+        some = np.sort(rng.permutation(USERS)[:size])
+        apart = score_users(scorer, histories, some, config)
+        for field, values in vars(apart).items():
+            assert np.array_equal(values, getattr(together, field)[some]), (field, size)
