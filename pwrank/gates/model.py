@@ -14,7 +14,7 @@ from pwrank.encoder.text_encoder import load_encoder
 from pwrank.errors import ModelUnavailableError
 from pwrank.gates.verdicts import Verdict
 from pwrank.lists.item_index import ItemIndex, read_item_index
-from pwrank.lists.retrieval import exact_index, overlap, search
+from pwrank.lists.retrieval import nearest_rows, overlap, rows_found
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.examples import sample, window_examples, window_start
 from pwrank.ranker.held_out_training import Evidence
@@ -163,9 +163,10 @@ def _queries(ranker: Ranker, items: ItemIndex, log: Histories, most: int) -> Flo
 
 def recall_verdict(items: ItemIndex, queries: FloatArray, target: float, *, k: int) -> Verdict:
     """The index as it lies there against exact search over what may be ranked."""
-    rows = np.sort(items.by_popularity)
-    exact = exact_index(np.ascontiguousarray(items.table.retrieval.numpy()[rows]), rows)
-    recall = overlap(search(items.index, queries, k)[1], search(exact, queries, k)[1])
+    recall = 1.0
+    if items.approximate is not None:
+        found = rows_found(items.approximate, queries, k)
+        recall = overlap(found, nearest_rows(items.pool, queries, k))
     least = target - RECALL_TOLERANCE
     return Verdict(
         "index recall",

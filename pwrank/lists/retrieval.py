@@ -82,16 +82,12 @@ def build_index(
     if kind == "exact" or len(queries) == 0:
         return None, RecallCertificate("exact", 1.0, k, len(queries), 0)
     built = _inverted_file(pool)
-    blocks = list(in_blocks(queries))
-    truth = [np.full((users, k), -1, np.int64) for _, users in blocks]
-    for (block, _), rows in zip(blocks, truth, strict=True):
-        search_exactly(pool, block, (), rows)
+    truth = nearest_rows(pool, queries, k)
     probes, recall = 0, 0.0
     while recall < config.target_recall and probes < built.index.nlist:
         probes = min(built.index.nlist, max(8, probes * 2))
         built.index.nprobe = probes
-        found = [built.search(block, np.arange(users), k) for block, users in blocks]
-        recall = overlap(np.concatenate(found), np.concatenate(truth))
+        recall = overlap(rows_found(built, queries, k), truth)
     return built, RecallCertificate("ivf", recall, k, len(queries), probes)
 
 
@@ -109,6 +105,21 @@ def _inverted_file(pool: Pool) -> ApproximateIndex:
 def _with_centroids(index: faiss.IndexIVF) -> ApproximateIndex:
     centroids = index.quantizer.reconstruct_n(0, index.nlist)
     return ApproximateIndex(index, torch.from_numpy(centroids))
+
+
+def nearest_rows(pool: Pool, queries: FloatArray, k: int) -> IntArray:
+    """(q, k) the rows of the pool nearest to queries (q, r), ascending, -1 behind them."""
+    rows = np.full((len(queries), k), -1, np.int64)
+    for number, (block, users) in enumerate(in_blocks(queries)):
+        start = number * BLOCK_USERS
+        search_exactly(pool, block, (), rows[start : start + users])
+    return rows
+
+
+def rows_found(index: ApproximateIndex, queries: FloatArray, k: int) -> IntArray:
+    """(q, k) the rows that the index finds for queries (q, r), -1 where fewer."""
+    found = [index.search(block, np.arange(users), k) for block, users in in_blocks(queries)]
+    return np.concatenate(found) if found else np.zeros((0, k), np.int64)
 
 
 def overlap(found: IntArray, truth: IntArray) -> float:

@@ -185,7 +185,7 @@ def test_every_file_of_a_lake_is_of_a_kind_that_only_holds_data(world):
                 length = int.from_bytes(content[:8], "little")
                 assert isinstance(json.loads(content[8 : 8 + length]), dict), path
             case ".faiss":
-                assert content[:2] == b"Ix", path
+                assert content[:2] == b"Iw", path
             case ".md":
                 content.decode()
             case ".lock":
