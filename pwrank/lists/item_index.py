@@ -126,14 +126,32 @@ def read_item_index(
         ),
     )
     probes = read_json(folder / FACTS)["probes"]
-    prior = table.retrieval[:-1, -1].numpy()
-    available = np.flatnonzero(items.available).astype(np.int64)
-    return ItemIndex(
-        catalogue=items,
-        table=table,
-        pool=make_pool(table.retrieval, available),
-        approximate=read_index(folder / INDEX, probes) if probes else None,
+    return item_index(
+        items,
+        table,
+        read_index(folder / INDEX, probes) if probes else None,
         interactions=tensors["interactions"].numpy(),
         known=tensors["known"].numpy(),
+    )
+
+
+def item_index(
+    catalogue: Catalogue,
+    table: ItemTable,
+    approximate: ApproximateIndex | None,
+    *,
+    interactions: IntArray,
+    known: np.ndarray,
+) -> ItemIndex:
+    """Put an index together from its parts; see `ItemIndex` for what they are."""
+    prior = table.retrieval[:-1, -1].numpy()
+    available = np.flatnonzero(catalogue.available).astype(np.int64)
+    return ItemIndex(
+        catalogue=catalogue,
+        table=table,
+        pool=make_pool(table.retrieval, available),
+        approximate=approximate,
+        interactions=interactions,
+        known=known,
         by_popularity=available[np.argsort(-prior[available], kind="stable")],
     )

@@ -10,16 +10,17 @@ import torch
 
 from pwrank.config import Config
 from pwrank.encoder.text_encoder import load_encoder
-from pwrank.lists.item_index import ItemIndex, with_unknown_item
+from pwrank.lists.exact_search import make_pool
+from pwrank.lists.item_index import ItemIndex, item_index, with_unknown_item
 from pwrank.lists.reranking import ItemFacts
 from pwrank.lists.retrieval import build_index
 from pwrank.planning.incoming import Clock
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.popularity import item_activity
-from pwrank.score import _Scorer as Scorer
-from pwrank.score import score_batch
+from pwrank.score import Scorer, score_users
 
 SAMPLE_TEXTS = 512
 SAMPLE_USERS = 256
@@ -79,14 +80,15 @@ def measure_scoring(
     index = _index(ranker, log, catalogue, config)
     seconds = clock() - started
     facts = ItemFacts([""] * catalogue.num_items, catalogue.text, index.interactions)
-    scorer = Scorer(ranker, index, facts, ("",), "")
+    scorer = Scorer(ranker, NightScorer(ranker, index.table), index, facts, ("",), "")
+    alone = config.runtime.model_copy(update={"task_runner": "sequential"})
+    config = config.model_copy(update={"runtime": alone})  # this one shard has all threads
     step = max(1, log.num_users // SAMPLE_USERS)
     users = np.arange(0, log.num_users, step, dtype=np.int64)[:SAMPLE_USERS]
-    batch = users[: config.score.batch_users]
-    score_batch(scorer, log.select(batch[:8]), config)
+    score_users(scorer, log, users[:8], config)
     started = clock()
-    score_batch(scorer, log.select(batch), config)
-    return ScoreRate(seconds, (clock() - started) / len(batch))
+    score_users(scorer, log, users, config)
+    return ScoreRate(seconds, (clock() - started) / len(users))
 
 
 def _index(ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config) -> ItemIndex:
@@ -95,16 +97,13 @@ def _index(ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config)
     activity = item_activity(log, items.num_items)
     at = int(log.timestamp.max(initial=0)) + 1
     table = ranker.item_table(items, activity.features(at))
-    offered = np.flatnonzero(items.available).astype(np.int64)
-    vectors = np.ascontiguousarray(table.retrieval.cpu().numpy()[offered])
-    queries = vectors[: config.index.sample_users]
-    built, _ = build_index(vectors, offered, queries, config.index, k=config.score.candidates)
-    prior = table.retrieval[:-1, -1].cpu().numpy()
-    return ItemIndex(
-        catalogue=catalogue,
-        table=table,
-        index=built,
+    pool = make_pool(table.retrieval, np.flatnonzero(items.available).astype(np.int64))
+    queries = pool.vectors[: config.index.sample_users].numpy()
+    k = min(config.score.candidates, len(pool.rows))
+    return item_index(
+        catalogue,
+        table,
+        build_index(pool, queries, config.index, k=k)[0],
         interactions=np.bincount(log.item[log.item >= 0], minlength=catalogue.num_items),
         known=np.ones(catalogue.num_items, np.bool_),
-        by_popularity=offered[np.argsort(-prior[offered], kind="stable")],
     )

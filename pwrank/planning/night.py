@@ -22,6 +22,7 @@ from pwrank.ranker.training_cost import (
     measure_training,
     training_bytes,
 )
+from pwrank.ranker.user_blocks import BLOCK_USERS
 from pwrank.ranker.weights import load_ranker
 from pwrank.run import Run
 from pwrank.stage_log import StageRecord
@@ -229,7 +230,7 @@ def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePla
         peak_bytes=night.measure.memory(),
     )
     left = 1 - night.done.shards_done / config.score.shards
-    at_once = config.runtime.parallel_shards * config.score.batch_users
+    at_once = config.runtime.parallel_shards * BLOCK_USERS
     score = StagePlan(
         "score",
         left == 0,

@@ -20,6 +20,7 @@ from pwrank.ranker.pair_features import (
     COOCCURRENCES,
     INNER_PRODUCTS,
     ITEM_FEATURES,
+    OWN,
     PAIRWISE_FEATURES,
     SMALLEST_COOCCURRENCE,
     item_sides,
@@ -28,6 +29,7 @@ from pwrank.ranker.pair_features import (
 )
 from pwrank.ranker.pair_kernels import (
     add_inner_products,
+    add_own_places,
     add_weight_sums,
     find_reasons,
     score_pairs,
@@ -76,11 +78,12 @@ class NightScorer:
         self._add_fusion(features, users, candidates)
         sides = user_sides(users, self.items)
         for name, members in INNER_PRODUCTS.items():
-            columns = np.array([PAIRWISE_FEATURES.index(member) for member in members])
             add_inner_products(
-                _array(sides[name]), self._tables[name], candidates, columns, features
+                _array(sides[name]), self._tables[name], candidates, _columns(members), features
             )
         self._add_cooccurrence(features, users.histories, candidates)
+        offsets, history = users.histories.offsets, users.histories.item
+        add_own_places(offsets, history, candidates, _columns(OWN), features)
         raw = torch.from_numpy(self._raw(features, own, candidates))
         logit: Tensor = self.ranker.calibrator(raw, own)
         return logit
@@ -127,7 +130,6 @@ class NightScorer:
         for name, newest in COOCCURRENCES.items():
             history = histories.last(newest) if newest else histories
             taken = user_item_matrix(history, len(weights.offsets) - 1)
-            names = (name, f"log_{name}")
             add_weight_sums(
                 taken.indptr.astype(np.int64),
                 taken.indices.astype(np.int64),
@@ -135,7 +137,7 @@ class NightScorer:
                 self._spoken_for,
                 weights.weight,
                 candidates,
-                np.array([PAIRWISE_FEATURES.index(member) for member in names]),
+                _columns((name, f"log_{name}")),
                 np.float32(SMALLEST_COOCCURRENCE),
                 features,
             )
@@ -156,6 +158,11 @@ def distinct_items(users: UserTable) -> tuple[IntArray, IntArray]:
     item, mask = np.take_along_axis(item, order, 1), np.take_along_axis(mask, order, 1)
     mask[:, 1:] &= item[:, 1:] != item[:, :-1]
     return np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64), item[mask]
+
+
+def _columns(names: tuple[str, ...]) -> IntArray:
+    """Places of pairwise features."""
+    return np.array([PAIRWISE_FEATURES.index(name) for name in names], np.int64)
 
 
 def _unit(vectors: Tensor) -> Tensor:

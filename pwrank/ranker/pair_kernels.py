@@ -95,6 +95,31 @@ def add_weight_sums(
 
 
 @compiled
+def add_own_places(
+    offsets: IntArray, history: IntArray, rows: IntArray, columns: IntArray, out: FloatArray
+) -> None:
+    """How often the user has had each candidate, log(1 + n), and 1 / its newest place from the end.
+
+    User u had the items history[offsets[u]:offsets[u + 1]], oldest first.
+    """
+    items = max(rows.max(), history.max() if len(history) else -1) + 1
+    count, newest = np.zeros(items, np.float32), np.zeros(items, np.float32)
+    for user in range(len(rows)):
+        start, end = offsets[user], offsets[user + 1]
+        for k in range(start, end):
+            count[history[k]] += ONE
+            newest[history[k]] = ONE / np.float32(end - k)
+        for place in range(rows.shape[1]):
+            row = rows[user, place]
+            if row >= 0:
+                out[user, place, columns[0]] = np.log1p(count[row])
+                out[user, place, columns[1]] = newest[row]
+        for k in range(start, end):
+            count[history[k]] = ZERO
+            newest[history[k]] = ZERO
+
+
+@compiled
 def score_pairs(
     features: FloatArray,
     rows: IntArray,

@@ -12,7 +12,7 @@ from pwrank.ranker.activations import ACTIVATIONS
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.model_inputs import history_paths, read_histories
 from pwrank.ranker.night_scorer import NightScorer
-from pwrank.ranker.pair_features import COOCCURRENCES, INNER_PRODUCTS, PAIRWISE_FEATURES
+from pwrank.ranker.pair_features import COOCCURRENCES, INNER_PRODUCTS, OWN, PAIRWISE_FEATURES
 from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
 from pwrank.score import load_scorer, score_users
 from tests.benchmarks.generated_night import generate_night
@@ -77,7 +77,7 @@ def test_it_scores_as_the_reference_does(plain, fusion, activation):
 def test_every_pairwise_feature_is_declared_by_its_form():
     products = [name for names in INNER_PRODUCTS.values() for name in names]
     sums = [f"{log}{name}" for name in COOCCURRENCES for log in ("", "log_")]
-    assert sorted(PAIRWISE_FEATURES) == sorted(products + sums)
+    assert sorted(PAIRWISE_FEATURES) == sorted([*products, *sums, *OWN])
 
 
 def test_candidates_that_are_none_change_nothing(plain):
