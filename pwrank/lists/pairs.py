@@ -8,13 +8,15 @@ import torch
 
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.published_refs import NightRefs
-from pwrank.ranker.history import IntArray
+from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model_inputs import history_paths, read_some_histories
+from pwrank.ranker.night_scorer import NightScorer
+from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
 from pwrank.user_files import UserFile
 
-BATCH_USERS = 256
+READ_USERS = 256
 
 
 def score_pairs(
@@ -35,13 +37,14 @@ def score_pairs(
     items = read_item_index(
         store.lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
     )
+    night_scorer = NightScorer(ranker, items.table)
     numbered = _number(pairs, items)
     users = pairs.user_id.unique(maintain_order=True)
     paths = history_paths(store, night.histories)
     heads = np.zeros((3, pairs.frame.height), np.float32)
     events = tuple(night.model.figures["events"])
-    for start in range(0, len(users), BATCH_USERS):
-        batch = users[start : start + BATCH_USERS]
+    for start in range(0, len(users), READ_USERS):
+        batch = users[start : start + READ_USERS]
         found = read_some_histories(paths, batch, items.catalogue.item_ids, events)
         group = numbered.filter(pl.col("user").is_between(start, start + len(batch) - 1))
         table = ranker.user_table(found, items.table)
@@ -49,12 +52,25 @@ def score_pairs(
         scores = ranker.score(table, items.table, torch.from_numpy(rows))
         at = group["pair"].to_numpy()
         user = group["user"].to_numpy() - start
-        for head, values in enumerate((scores.probability, scores.like, scores.rating)):
+        heads[0, at] = _as_in_lists(night_scorer, found, rows)[user, place]
+        for head, values in enumerate((scores.like, scores.rating), start=1):
             heads[head, at] = values.float().numpy()[user, place]
         if progress:
             progress(len(at))
     told = pl.DataFrame({"score": heads[0], "like": heads[1], "rating": heads[2]})
     return told.with_columns(pl.when(~pairs.without_id).then(pl.all()))
+
+
+def _as_in_lists(scorer: NightScorer, histories: Histories, rows: IntArray) -> FloatArray:
+    """(b, c) float32: the scores of rows (b, c) as they stand in lists of b users, to the bit."""
+    told = np.zeros(rows.shape, np.float32)
+    everyone = np.arange(len(rows), dtype=np.int64)
+    for block in user_blocks(histories, everyone, scorer.ranker.shape.length):
+        asked = np.zeros((BLOCK_USERS, rows.shape[1]), np.int64)
+        asked[: len(block.users)] = rows[block.users]
+        table = block_table(scorer.ranker, histories, block, scorer.items)
+        told[block.users] = scorer.probability(table, asked)[: len(block.users)]
+    return told
 
 
 def add_scores(
