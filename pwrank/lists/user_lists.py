@@ -29,10 +29,11 @@ class UserLists:
     """(u, k, r) rows of the catalogue, -1 = none."""
 
     def put(self, users: IntArray, lists: UserLists) -> None:
-        """Take over the lists of some users; `lists` may be shorter and have more users."""
+        """Take over the lists of some users; what else `lists` has, behind them, is empty."""
         for field in fields(self):
             mine, other = getattr(self, field.name), getattr(lists, field.name)
-            mine[users, : other.shape[1]] = other[: len(users)]
+            width = min(mine.shape[1], other.shape[1])
+            mine[users, :width] = other[: len(users), :width]
 
 
 def empty_lists(users: int, k: int, reasons: int) -> UserLists:
