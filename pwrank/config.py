@@ -352,6 +352,10 @@ class GatesConfig(Section):
     """NDCG@10 of the model over that of the best popularity, on the same users."""
     min_against_champion: NonNegative = 0.7
     """NDCG@10 of a new model over that of the model before, on what came after both."""
+    max_stale_days: NonNegativeInt = 14
+    """Days that a model may be used beyond its turn, when no new one can be trained."""
+    max_without_vector: Probability = 0.2
+    """Of the first ten places, those of items whose text the encoder could not be asked for."""
     sample_texts: NonNegativeInt = 16
     """Texts encoded once more and compared with the embeddings of the night; 0: none."""
 

@@ -13,11 +13,12 @@ from datetime import date
 
 import polars as pl
 
-from pwrank.config import Config
+from pwrank.config import Config, EncoderConfig
 from pwrank.datasets import DatasetRef
 from pwrank.encoder.parts import EmbeddingParts, read_embeddings
 from pwrank.encoder.text_encoder import TextEncoder, identify_encoder, load_encoder
-from pwrank.errors import ContractError
+from pwrank.errors import ContractError, ModelUnavailableError, PwrankError
+from pwrank.published_refs import DEGRADED
 from pwrank.store import Progress, Store, fingerprint
 
 __all__ = ["count_missing_texts", "embed", "read_embeddings"]
@@ -71,7 +72,10 @@ def texts_of(store: Store, catalogue: DatasetRef, hashes: pl.Series) -> Iterator
 def count_missing_texts(store: Store, catalogue: DatasetRef, config: Config) -> int:
     """Texts that `embed` would encode now: what a progress bar needs beforehand."""
     hashes = content_hashes(store, catalogue)
-    parts = embeddings_of(store, identify_encoder(config.encoder).key)
+    try:
+        parts = embeddings_of(store, identify_encoder(config.encoder).key)
+    except ModelUnavailableError:
+        return 0
     return len(parts.cover(hashes.filter(hashes != ""))[1])
 
 
@@ -108,9 +112,78 @@ def embed(
 ) -> DatasetRef:
     """Encode what the lake has no vector for, and commit the date's embeddings.
 
-    Raises ModelUnavailableError when the model is not on this machine, and ContractError when it
-    gives vectors that cannot be used.
+    Where the encoder cannot be had or fails, the vectors that it gave before stand in; the texts
+    that have none are left for a later night. Raises ModelUnavailableError when the model is not
+    on this machine, and ContractError when it gives vectors that cannot be used, if it never gave
+    any.
     """
+    try:
+        return _embed(store, catalogue, config, as_of=as_of, progress=progress)
+    except (PwrankError, RuntimeError, MemoryError) as error:
+        last = last_good_vectors(store, config.encoder, as_of)
+        if last is None:
+            raise
+        return _stand_in(store, catalogue, last, as_of=as_of, why=error)
+
+
+def last_good_vectors(store: Store, encoder: EncoderConfig, as_of: date) -> DatasetRef | None:
+    """The newest embeddings, until `as_of`, that the configured encoder made."""
+    wanted = {
+        "model": encoder.model,
+        "prompt": encoder.prompt,
+        "max_length": encoder.max_length,
+        **({"pooling": encoder.pooling} if encoder.pooling != "auto" else {}),
+        **({"revision": encoder.revision} if encoder.revision else {}),
+    }
+    made = [
+        ref
+        for ref in store.refs("embeddings")
+        if ref.as_of
+        and ref.as_of <= as_of
+        and wanted.items() <= ref.figures["description"].items()
+        and any(embeddings_of(store, ref.figures["encoder"]).paths())
+    ]
+    return max(made, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)
+
+
+def _stand_in(
+    store: Store, catalogue: DatasetRef, last: DatasetRef, *, as_of: date, why: Exception
+) -> DatasetRef:
+    """The catalogue's embeddings as far as the lake has them."""
+    encoder = last.figures["encoder"]
+    hashes = content_hashes(store, catalogue)
+    distinct = hashes.filter(hashes != "").unique()
+    needed, left = embeddings_of(store, encoder).cover(distinct)
+    key = fingerprint(embed_key(encoder, catalogue.key), DEGRADED, left.sort().to_list())
+    folder = store.folder("embeddings", as_of, key)
+    reason = str(why).splitlines()[0] if str(why) else type(why).__name__
+    return store.commit(
+        "embeddings",
+        as_of,
+        key,
+        files=[os.path.relpath(path, folder) for path in needed],
+        rows=len(distinct) - len(left),
+        figures={
+            "encoder": encoder,
+            "dim": last.figures["dim"],
+            **text_counts(hashes, distinct, left),
+            "texts_encoded": 0,
+            "texts_left": len(left),
+            "tokens": 0,
+            "description": last.figures["description"],
+            DEGRADED: f"last good vectors, {len(left):,} texts have none: {reason}",
+        },
+    )
+
+
+def _embed(
+    store: Store,
+    catalogue: DatasetRef,
+    config: Config,
+    *,
+    as_of: date,
+    progress: Progress | None,
+) -> DatasetRef:
     identity = identify_encoder(config.encoder)
     key = embed_key(identity.key, catalogue.key)
     if earlier := store.reuse("embeddings", as_of, key):

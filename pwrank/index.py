@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
-from pwrank.config import Config
+from pwrank.config import Config, IndexConfig
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
-from pwrank.lists.exact_search import make_pool
+from pwrank.lists.exact_search import Pool, make_pool
 from pwrank.lists.item_index import with_unknown_item, write_item_index
-from pwrank.lists.retrieval import build_index
+from pwrank.lists.retrieval import ApproximateIndex, RecallCertificate, build_index
+from pwrank.published_refs import DEGRADED
 from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import ItemTable, Ranker
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
 from pwrank.ranker.popularity import ItemActivity, item_activity
 from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
-from pwrank.signatures import SIGNED, sign
+from pwrank.signatures import SIGNED, is_intact, sign
 from pwrank.store import fingerprint
 
 INDEX_VERSION = 3
@@ -57,6 +59,19 @@ def index_key(config: Config, *inputs: DatasetRef) -> str:
     )
 
 
+def _build(
+    pool: Pool, queries: FloatArray, config: IndexConfig, *, k: int
+) -> tuple[ApproximateIndex | None, RecallCertificate, str]:
+    """Index, certificate, and why there is none where one was wanted."""
+    try:
+        return *build_index(pool, queries, config, k=k), ""
+    except (RuntimeError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        exact = config.model_copy(update={"kind": "exact"})
+        told = f"exact search, the approximate index could not be built: {reason}"
+        return *build_index(pool, queries, exact, k=k), told
+
+
 def index(
     run: Run,
     *,
@@ -68,7 +83,8 @@ def index(
     """Write the item table and the index of a date. Figures: the recall certificate."""
     store, config = run.store, run.config
     key = index_key(config, histories, catalogue, embeddings, model)
-    if found := store.reuse("index", run.as_of, key):
+    found = store.reuse("index", run.as_of, key)
+    if found and is_intact(store.lake, found):
         return found
     listed = read_catalogue(store, catalogue, embeddings)
     items = with_unknown_item(listed)
@@ -81,13 +97,16 @@ def index(
     queries = sample_queries(ranker, table, log, config.index.sample_users)
     k = min(config.score.candidates, max(1, len(offered)))
     pool = make_pool(table.retrieval.cpu(), offered)
-    built, certificate = build_index(pool, queries, config.index, k=k)
+    built, certificate, degraded = _build(pool, queries, config.index, k=k)
+    if degraded:
+        key = fingerprint(key, DEGRADED)
     counts = np.bincount(log.item[log.item >= 0], minlength=items.num_items).astype(np.int64)
     known = ranker.item_inputs(items).identity.cpu().numpy() > 0
     folder = store.folder("index", run.as_of, key)
     files = write_item_index(
         folder, table, built, interactions=counts[:-1], known=known[:-1], certificate=certificate
     )
-    figures = {"items": listed.num_items, "known_by_text": int((~known[:-1]).sum())}
+    figures: dict[str, Any] = {"items": listed.num_items, "known_by_text": int((~known[:-1]).sum())}
     figures |= asdict(certificate) | {SIGNED: sign(folder, files)}
+    figures |= {DEGRADED: degraded} if degraded else {}
     return store.commit("index", run.as_of, key, files=files, rows=len(offered), figures=figures)

@@ -14,6 +14,7 @@ from pwrank.errors import GateRefusedError
 from pwrank.gates.arrival import read_drift
 from pwrank.gates.night import judge_night
 from pwrank.gates.verdicts import Verdict, how_to_override, refusal_lines
+from pwrank.lists.ladder import degradations
 from pwrank.publication import (
     RANKINGS_VERSION,
     link_parts,
@@ -190,6 +191,7 @@ def _describe(
         "cut": run.cut.isoformat(),
         "known_at": run.known_at.isoformat(),
         "published_at": run.now.isoformat(),
+        "degraded": degradations(store, night),
         "gates": gates,
         "overrides": {gate["gate"]: gate["override"] for gate in gates if gate["override"]},
     }

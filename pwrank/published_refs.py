@@ -11,6 +11,9 @@ from pwrank.datasets import DatasetRef
 from pwrank.errors import LakeError
 from pwrank.store import Store
 
+DEGRADED = "degraded"
+"""Figure of a ref that stands in for a better one: what the night does without, and why."""
+
 
 @dataclass(frozen=True)
 class NightRefs:
@@ -25,6 +28,14 @@ class NightRefs:
     def refs(self) -> tuple[DatasetRef, ...]:
         """In the order of the data flow."""
         return (self.histories, self.catalogue, self.embeddings, self.model, self.index)
+
+    def by_role(self) -> dict[str, DatasetRef]:
+        """The same by name."""
+        return dict(self.__dict__)
+
+    def degraded(self) -> list[str]:
+        """Roles whose ref stands in for a better one."""
+        return [role for role, ref in self.by_role().items() if DEGRADED in ref.figures]
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest of the publication."""

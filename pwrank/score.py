@@ -23,6 +23,7 @@ from pwrank.errors import SourceError
 from pwrank.lists.candidates import Candidates, find_candidates
 from pwrank.lists.exact_search import Pool
 from pwrank.lists.item_index import ItemIndex, read_item_index
+from pwrank.lists.ladder import name_sources
 from pwrank.lists.reranking import ItemFacts, by_score, rerank
 from pwrank.lists.sources_of_ranks import (
     ALL_SOURCES,
@@ -51,7 +52,7 @@ SCORE_VERSION = 3
 
 def staged_key(night: NightRefs, config: Config) -> str:
     """Name of the staged rankings that these inputs give."""
-    keys = [ref.key for ref in night.refs()]
+    keys = [*(ref.key for ref in night.refs()), *night.degraded()]
     rules = [section_hash(config.score), section_hash(config.rerank)]
     return fingerprint("staged", SCORE_VERSION, keys, rules)
 
@@ -118,7 +119,7 @@ def score_shard(
         model_version=scorer.model_version,
         ids=ids,
     )
-    written = write_dataset(store, RANKINGS, frame, path, ids)
+    written = write_dataset(store, RANKINGS, name_sources(frame, store, night), path, ids)
     return Part(written, reused=False)
 
 

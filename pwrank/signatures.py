@@ -35,14 +35,27 @@ def describe_part(path: Path, name: str) -> dict[str, Any]:
     return {**told, SIGNED: file_sha256(path)}
 
 
-def verify_ref(lake: Path, ref: DatasetRef) -> None:
-    """Raise LakeError unless the files of a model or an index are what their manifest says."""
+def verify_ref(lake: Path, ref: DatasetRef, names: Sequence[str] | None = None) -> None:
+    """Raise LakeError unless the files of a model or an index are what their manifest says.
+
+    names: only these files; None: all of them.
+    """
     noted: Mapping[str, str] = ref.figures.get(SIGNED, {})
     again = f"remove {lake / ref.path} and run {ref.as_of} again"
     if not noted:
         raise LakeError(f"{lake / ref.path}: its manifest names no sha256; {again}")
     for name, wanted in noted.items():
-        _verify(lake / ref.path / name, wanted, again)
+        if names is None or name in names:
+            _verify(lake / ref.path / name, wanted, again)
+
+
+def is_intact(lake: Path, ref: DatasetRef) -> bool:
+    """Whether the files of a ref are what their manifest says."""
+    try:
+        verify_ref(lake, ref)
+    except LakeError:
+        return False
+    return True
 
 
 def verify_publication(store: Store, publication: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
+from pwrank.errors import is_transient
+from pwrank.published_refs import DEGRADED
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import DUE, write_model_card
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
@@ -71,7 +74,8 @@ def train(
 ) -> DatasetRef:
     """Name the ranker for this date, trained now if it is due or `force`d.
 
-    A training that was killed goes on from its last epoch.
+    A training that was killed goes on from its last epoch. Where one that is due fails, the last
+    good ranker stands in.
     """
     store, config = run.store, run.config
     kind = model_kind(config, embeddings.figures["encoder"])
@@ -82,6 +86,30 @@ def train(
     newest = newest_model(store, run.as_of, kind)
     if newest and why_due(newest, run, force=force) is None:
         return newest
+    inputs = (histories, catalogue, embeddings)
+    try:
+        return _train(run, kind, key, inputs, newest=newest, progress=progress)
+    except Exception as error:
+        # What a second try may heal is tried again; what was asked for must not fail in silence.
+        if newest is None or force or is_transient(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        told = f"the last good model, of {newest.as_of}; a new one could not be trained: {reason}"
+        return replace(newest, figures={**newest.figures, DEGRADED: told})
+
+
+def _train(
+    run: Run,
+    kind: str,
+    key: str,
+    inputs: tuple[DatasetRef, DatasetRef, DatasetRef],
+    *,
+    newest: DatasetRef | None,
+    progress: Progress | None,
+) -> DatasetRef:
+    """Train and commit. inputs: histories, catalogue, embeddings."""
+    store, config = run.store, run.config
+    histories, catalogue, embeddings = inputs
     folder = store.folder("models", run.as_of, key)
     paths = history_paths(store, histories)
     events = read_events(paths)

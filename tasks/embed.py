@@ -8,7 +8,7 @@ from pwrank.datasets import DatasetRef
 from pwrank.embed import count_missing_texts
 from pwrank.embed import embed as embed_catalogue
 from pwrank.run import Run
-from tasks.measuring import measured
+from tasks.measuring import degraded_note, measured
 from tasks.progress import progress_bar
 from tasks.retries import STAGE
 
@@ -21,5 +21,5 @@ def embed(run: Run, catalogue: DatasetRef) -> DatasetRef:
         ref = embed_catalogue(run.store, catalogue, run.config, as_of=run.as_of, progress=progress)
         told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
         encoded = 0 if ref.reused else ref.figures["texts_encoded"]
-        told.line = f"{ref.rows:,} texts, {encoded:,} encoded"
+        told.line = f"{ref.rows:,} texts, {encoded:,} encoded" + degraded_note(ref)
     return ref

@@ -7,7 +7,7 @@ from prefect import task
 from pwrank.datasets import DatasetRef
 from pwrank.index import index as build_index
 from pwrank.run import Run
-from tasks.measuring import measured
+from tasks.measuring import degraded_note, measured
 from tasks.retries import STAGE
 
 
@@ -25,5 +25,5 @@ def index(
             run, histories=histories, catalogue=catalogue, embeddings=embeddings, model=model
         )
         told.rows, told.reused, told.figures = ref.rows, ref.reused, dict(ref.figures)
-        told.line = f"{ref.rows:,} items, {ref.figures['kind']}"
+        told.line = f"{ref.rows:,} items, {ref.figures['kind']}" + degraded_note(ref)
     return ref

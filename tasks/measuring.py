@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from pwrank.datasets import DatasetRef
+from pwrank.published_refs import DEGRADED
 from pwrank.run import Run
 from pwrank.stage_log import StageRecord, write_stage_record
 from pwrank.store import Progress
@@ -46,6 +48,11 @@ class Measured:
             progress(units)
 
         return advance
+
+
+def degraded_note(ref: DatasetRef) -> str:
+    """What a stage did without, as the end of its line."""
+    return f"; degraded: {ref.figures[DEGRADED]}" if DEGRADED in ref.figures else ""
 
 
 @contextlib.contextmanager

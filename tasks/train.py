@@ -10,7 +10,7 @@ from prefect import task
 from pwrank.datasets import DatasetRef
 from pwrank.run import Run
 from pwrank.train import train as train_ranker
-from tasks.measuring import measured
+from tasks.measuring import degraded_note, measured
 from tasks.progress import progress_bar
 from tasks.retries import STAGE
 
@@ -40,5 +40,5 @@ def train(
             told.figures["seconds_per_epoch"] = statistics.median(
                 later - earlier for earlier, later in itertools.pairwise(told.moments)
             )
-        told.line = f"model {ref.figures['model_version']}"
+        told.line = f"model {ref.figures['model_version']}" + degraded_note(ref)
     return ref

@@ -29,13 +29,25 @@ def run(options: argparse.Namespace) -> Answer:
             f"{mark} {night['as_of']}  {night['users']:>12,} {night['rows']:>12,}  {model:<20} "
             f"{night['published_at'][:19]}"
         )
+        for step, why in night["degraded"].items():
+            lines.append(f"    degraded, {step}: {plain(why)}")
         for gate, reason in night["overrides"].items():
             lines.append(f"    gate “{gate}” was overridden: {plain(reason)}")
     if pointer.get("moved", "published") != "published":
         lines.append(f"{current} was made current by hand: {pointer['moved']}")
     if not found:
         lines = [f"nothing is published in {store.lake}; `pwrank run` publishes"]
-    keys = ("as_of", "version", "users", "rows", "published_at", "known_at", "figures", "overrides")
+    keys = (
+        "as_of",
+        "version",
+        "users",
+        "rows",
+        "published_at",
+        "known_at",
+        "figures",
+        "degraded",
+        "overrides",
+    )
     moves = pointer.get("moves", [])
     data = {
         "current": current,

@@ -12,6 +12,7 @@ import polars as pl
 from pwrank.datasets import HISTORIES, RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import ContractError
 from pwrank.gates.comparison import LastLists, compare_with_last
+from pwrank.gates.floor import judge_floor
 from pwrank.gates.model import judge_model, model_of
 from pwrank.gates.rows import ShardCheck, check_shard, row_verdicts
 from pwrank.gates.verdicts import Verdict, overridden
@@ -37,6 +38,7 @@ def judge_night(
     found = [
         *row_verdicts(checks, run.config),
         *compare_with_last(parts, users, lists, run.config.gates),
+        *judge_floor(run, night, checks),
         *judge_model(run, night, new=last is None or model_of(last) != night.model.key),
     ]
     return overridden(found, run.overrides)

@@ -30,7 +30,15 @@ LIST_GATES = (
 )
 COMPARED_GATES = ("score distribution", "overlap", "churn", "item takeover", "lists lost")
 MODEL_GATES = ("validation", "model at work", "encoder", "embeddings", "index recall")
-OVERRIDABLE = (*DROP_GATES, *CATALOGUE_GATES, *LIST_GATES, *COMPARED_GATES, *MODEL_GATES)
+FLOOR_GATES = ("stale model", "items without vector")
+OVERRIDABLE = (
+    *DROP_GATES,
+    *CATALOGUE_GATES,
+    *LIST_GATES,
+    *COMPARED_GATES,
+    *MODEL_GATES,
+    *FLOOR_GATES,
+)
 ALL_GATES = (*CONTRACT, *OVERRIDABLE)
 
 

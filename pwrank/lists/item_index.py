@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pwrank.datasets import DatasetRef
+from pwrank.errors import LakeError
 from pwrank.lists.exact_search import Pool, make_pool
 from pwrank.lists.retrieval import (
     ApproximateIndex,
@@ -107,9 +108,10 @@ def read_item_index(
 ) -> ItemIndex:
     """Read what `write_item_index` wrote, with the catalogue that it was built from.
 
-    Raises LakeError if a file is not the one that was written.
+    An index that cannot be used is replaced by exact search over the same vectors. Raises
+    LakeError if another file is not the one that was written.
     """
-    verify_ref(lake, index)
+    verify_ref(lake, index, [TABLE, FACTS])
     folder = lake / index.path
     # Cloned: matrix products round by the alignment of their arguments, and a file's is by chance.
     tensors = {name: values.clone() for name, values in load_file(folder / TABLE).items()}
@@ -125,11 +127,10 @@ def read_item_index(
             weight=tensors["cooccurrence.weight"].numpy(),
         ),
     )
-    probes = read_json(folder / FACTS)["probes"]
     return item_index(
         items,
         table,
-        read_index(folder / INDEX, probes) if probes else None,
+        _usable_index(lake, index),
         interactions=tensors["interactions"].numpy(),
         known=tensors["known"].numpy(),
     )
@@ -155,3 +156,23 @@ def item_index(
         known=known,
         by_popularity=available[np.argsort(-prior[available], kind="stable")],
     )
+
+
+def broken_index(lake: Path, index: DatasetRef) -> str:
+    """Why the approximate index cannot be used; empty if it can, or if none was built."""
+    if INDEX not in index.files:
+        return ""
+    try:
+        verify_ref(lake, index, [INDEX])
+        read_index(lake / index.path / INDEX, 1)
+    except (LakeError, RuntimeError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def _usable_index(lake: Path, index: DatasetRef) -> ApproximateIndex | None:
+    """The approximate index; None where there is none, or none that can be used."""
+    folder = lake / index.path
+    if INDEX not in index.files or broken_index(lake, index):
+        return None
+    return read_index(folder / INDEX, int(read_json(folder / FACTS)["probes"]))

@@ -118,6 +118,8 @@ class ReportData(TypedDict):
     """`metrics.json` as evaluate writes it; for a holdout alone: `{"published": to_json()}`."""
     validation: NotRequired[Validation | None]
     gates: NotRequired[Sequence[Gate]]
+    degraded: NotRequired[Mapping[str, str]]
+    """Step -> what the night did without, and why."""
     drift: NotRequired[Mapping[str, Any]]
     """`drift.json`: the input against the last nights, column by column."""
     users: NotRequired[Sequence[SampleUser]]

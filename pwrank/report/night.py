@@ -14,6 +14,7 @@ from pwrank.config import Config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import GateRefusedError, LakeError
 from pwrank.gates.arrival import read_drift
+from pwrank.lists.ladder import degradations
 from pwrank.plan_log import Compared, compare, read_plan
 from pwrank.published_refs import NightRefs
 from pwrank.report.page import Account, AccountLine, ReportData, SampleUser, Verdict, write_report
@@ -68,6 +69,7 @@ def write_night_report(
         metrics=content,
         validation=None,
         gates=[_gate(gate) for gate in gates],
+        degraded=degradations(store, night),
         drift=read_drift(store, run.as_of),
         users=[
             _sample_user(user)

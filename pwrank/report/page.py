@@ -115,6 +115,7 @@ def _view(data: ReportData) -> dict[str, Any]:
         "accounts": data.get("accounts", []),
         "stages": data.get("stages", []),
         "gates": data.get("gates", []),
+        "degraded": data.get("degraded", {}),
         "drift": _drift(data.get("drift") or {}),
         "users": data.get("users", []),
         "staged": staged,
