@@ -8,6 +8,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pwrank.errors import GateRefusedError
+from pwrank.published_refs import DEGRADED
 from pwrank.run import Run
 from pwrank.stage_log import StageRecord, read_stage_records
 
@@ -76,6 +77,7 @@ def night_page(run: Run, records: Sequence[StageRecord], error: Exception | None
         "items": ingested.get("catalogue", {}).get("items"),
         "interactions known": next((r.rows for r in records if r.stage == "ingest"), None),
         "model": model.get("model_version"),
+        "degraded": _degraded(records),
         "version": published.get("version"),
         "current": {True: "yes", False: "no, a newer date is"}.get(published.get("current", ...)),
         "seconds": round(sum(record.seconds for record in records), 1),
@@ -95,6 +97,17 @@ def night_page(run: Run, records: Sequence[StageRecord], error: Exception | None
         f"Report: `{run.store.lake / 'reports' / f'as_of={run.as_of}' / 'report.html'}`",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _degraded(records: Sequence[StageRecord]) -> str | None:
+    """What the night did without, stage by stage."""
+    stages = {"embed": "embeddings", "train": "model", "index": "index"}
+    told = [
+        f"{role}: {_figures(records, stage)[DEGRADED]}"
+        for stage, role in stages.items()
+        if DEGRADED in _figures(records, stage)
+    ]
+    return "; ".join(told) or None
 
 
 def _said(gate: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ encoded, so that a kill loses one block at most.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from datetime import date
@@ -128,22 +129,31 @@ def embed(
 
 def last_good_vectors(store: Store, encoder: EncoderConfig, as_of: date) -> DatasetRef | None:
     """The newest embeddings, until `as_of`, that the configured encoder made."""
-    wanted = {
-        "model": encoder.model,
-        "prompt": encoder.prompt,
-        "max_length": encoder.max_length,
-        **({"pooling": encoder.pooling} if encoder.pooling != "auto" else {}),
-        **({"revision": encoder.revision} if encoder.revision else {}),
-    }
+    key = ""
+    with contextlib.suppress(ModelUnavailableError):
+        key = identify_encoder(encoder).key
     made = [
         ref
         for ref in store.refs("embeddings")
         if ref.as_of
         and ref.as_of <= as_of
-        and wanted.items() <= ref.figures["description"].items()
+        and (ref.figures["encoder"] == key if key else _told_alike(ref, encoder))
         and any(embeddings_of(store, ref.figures["encoder"]).paths())
     ]
     return max(made, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)
+
+
+def _told_alike(ref: DatasetRef, encoder: EncoderConfig) -> bool:
+    """Whether embeddings say of themselves what is configured now; its files are not there."""
+    told = ref.figures["description"]
+    wanted: dict[str, str | int] = {"prompt": encoder.prompt, "max_length": encoder.max_length}
+    if encoder.pooling != "auto":
+        wanted["pooling"] = encoder.pooling
+    if encoder.revision:
+        wanted["revision"] = encoder.revision
+    # A folder that is gone is not resolved, so a relative name stays what it was.
+    same_model = f"/{told['model']}".endswith(f"/{encoder.model.removeprefix('./')}")
+    return same_model and all(told[name] == value for name, value in wanted.items())
 
 
 def _stand_in(

@@ -71,7 +71,7 @@ def test_a_model_that_was_exchanged_is_named_and_not_used(staged, use, name):
 
 
 @pytest.mark.parametrize("use", [again, score_a_pair])
-@pytest.mark.parametrize("name", ["items.faiss", "items.safetensors", "facts.json"])
+@pytest.mark.parametrize("name", ["items.safetensors", "facts.json"])
 def test_an_index_that_was_exchanged_is_named_and_not_used(staged, use, name):
     spoil(staged.run.store.lake / staged.refs.index.path / name)
     with pytest.raises(

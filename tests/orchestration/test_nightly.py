@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 
+from flows.cli import main
 from flows.nightly import nightly
 from flows.runs import refuse_future, scheduled_day
 from pwrank.errors import ConfigError, GateRefusedError
@@ -110,3 +112,21 @@ def test_a_date_that_lies_ahead_is_refused_and_tomorrow_is_not():
     refuse_future(date(2026, 11, 26), now)
     with pytest.raises(ConfigError, match="2027-11-24 lies in the future"):
         refuse_future(date(2027, 11, 24), now)
+
+
+def test_a_night_without_its_encoder_is_published_and_says_so(world, tmp_path, capsys):
+    encoder = tmp_path / "encoder"
+    shutil.copytree(world.model, encoder)
+    world.settings["encoder"] = {"model": str(encoder)}
+    world.configure()
+    nightly(world.config_file, as_of=AS_OF)
+    shutil.rmtree(encoder)
+    tomorrow = AS_OF + timedelta(days=1)
+    state = nightly(world.config_file, as_of=tomorrow, return_state=True)
+    assert state.result().current
+    assert (
+        "degraded | embeddings: last good vectors"
+        in shown(state.state_details.flow_run_id)["night"]
+    )
+    assert main(["status", "--config", str(world.config_file)]) == 0
+    assert "degraded, embeddings: last good vectors, 0 texts have none" in capsys.readouterr().out
