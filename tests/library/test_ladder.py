@@ -229,7 +229,7 @@ def test_an_approximate_index_that_cannot_be_built_is_an_exact_one(world, monkey
 
 
 def test_an_index_that_is_damaged_before_it_is_used_is_replaced_by_exact_search(world):
-    whole = night_of(world)
+    whole = night_of(world, index={"kind": "ivf"})
     for path in whole.staged.file_paths(world.store.lake):
         path.unlink()
     path = world.store.lake / whole.refs.index.path / "items.faiss"
@@ -242,7 +242,7 @@ def test_an_index_that_is_damaged_before_it_is_used_is_replaced_by_exact_search(
     rankings = pl.read_parquet(whole.staged.file_paths(world.store.lake))
     whole.publish()
     assert "exact search" in read_publication(world.store, TOMORROW)["degraded"]["index"]
-    again = night_of(world)
+    again = night_of(world, index={"kind": "ivf"})
     assert again.rankings.equals(rankings)
     assert degradations(world.store, again.refs) == {}
 
