@@ -44,7 +44,8 @@ def clean_shard(
 
     if config.drop_exact_duplicates:
         keep(rows.filter(~_is_repeat()), DUPLICATE)
-    keep(rows.filter(~_is_robot(config)), ROBOT)
+    if _most_rows_of_a_user(rows) > config.max_user_interactions_per_day:
+        keep(rows.filter(~_is_robot(config)), ROBOT)
     keep(rows.filter(_is_positive(config)), NOT_POSITIVE)
     if config.unknown_items == "drop":
         keep(rows.filter(pl.col("item_id").is_in(known_items.implode())), UNKNOWN_ITEM)
@@ -74,7 +75,12 @@ def before_cut(rows: pl.LazyFrame, cut: datetime) -> pl.LazyFrame:
 
 def _is_repeat() -> pl.Expr:
     """Whether the same row stands before; in a log without times a repeat is no duplicate."""
-    return (pl.int_range(pl.len()).over(SAME_ROW) > 0) & (pl.col("occurred_at") > NO_TIME)
+    return ~pl.struct(SAME_ROW).is_first_distinct() & (pl.col("occurred_at") > NO_TIME)
+
+
+def _most_rows_of_a_user(rows: pl.DataFrame) -> int:
+    """No user has more on any day."""
+    return int(rows["user_id"].value_counts()["count"].max() or 0)  # type: ignore[arg-type]
 
 
 def _is_positive(config: CleanConfig) -> pl.Expr:
