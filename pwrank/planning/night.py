@@ -176,7 +176,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
     kind = model_kind(run.config, identify_encoder(run.config.encoder).key)
     known = earlier.training_seconds(record, kind, counts.interactions)
     best = earlier.best_epochs(record, run.config) or config.epochs * EXPECTED_SHARE
-    expected, most = epochs_in_all(best, config), 2.0 * config.epochs
+    expected, most = epochs_in_all(best, config), epochs_in_all(config.epochs, config)
     cost, flops = None, 0.0
     if known is None and night.measure.calibrate and (world := night.world()):
         cost = measure_training(

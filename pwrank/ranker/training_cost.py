@@ -51,11 +51,11 @@ class TrainingCost:
 
 
 def epochs_in_all(best: float, config: TrainConfig) -> float:
-    """Epochs of a training whose search is best after `best`: the search goes on, the end does not.
+    """Epochs of a training whose search is best after `best`, its final ones included.
 
     Each is a pass over about the whole log.
     """
-    return min(best + config.patience + 1, config.epochs) + max(best, 1)
+    return min(best + config.patience + 1, config.epochs) + config.final_epochs
 
 
 def measure_training(
@@ -71,6 +71,7 @@ def measure_training(
     small = config.model_copy(
         update={
             "epochs": 2,
+            "final_epochs": 1,
             "ease_items": min(items, INVERTED),
             "prior_steps": PRIOR_STEPS,
             "moments": 1,

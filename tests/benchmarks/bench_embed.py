@@ -14,12 +14,9 @@ import os
 import random
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import SentenceTransformer
 
     from pwrank.encoder.text_encoder import TextEncoder
@@ -43,35 +40,12 @@ def make_texts(count: int, fewest: int, most: int) -> list[str]:
     return [" ".join(rng.choices(words, k=rng.randint(fewest, most))) for _ in range(count)]
 
 
-def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall time and processor time of one call."""
-    wall, processor = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - processor
-
-
-def product_rate(dtype: torch.dtype) -> float:
-    """FLOP/s of a matrix product in the cache: what no encoder can exceed."""
-    import torch
-
-    left, right = torch.randn(1024, 1536).to(dtype), torch.randn(1536, 1536).to(dtype)
-    best = min(seconds(lambda: left @ right)[0] for _ in range(30))
-    return 2 * 1024 * 1536 * 1536 / best
-
-
-def flops(encoder: TextEncoder, tokens: int, length: float) -> float:
-    """Products of the layers and of attention for so many tokens in texts of this length."""
-    network = encoder._loaded.network
-    weights = sum(m.weight.numel() for m in network.encoder.modules() if hasattr(m, "in_features"))
-    layers = network.config.num_hidden_layers
-    return tokens * (2 * weights + 4 * length * encoder.dim * layers)
-
-
 def compare(
     encoder: TextEncoder, peer_model: SentenceTransformer, texts: list[str], repeats: int
 ) -> dict[str, float]:
     """Figures of one length of text."""
     import torch
+    from ceiling import product_rate, seconds
 
     expected = peer_model.encode(texts, normalize_embeddings=True)
     before = encoder.tokens_encoded
@@ -84,7 +58,7 @@ def compare(
     own = statistics.median(ours_took[0] for ours_took, _ in pairs)
     peer = statistics.median(theirs_took[0] for _, theirs_took in pairs)
     dtype = getattr(torch, str(encoder.description["precision"]))
-    rate = flops(encoder, tokens, tokens / len(texts)) / own
+    rate = encoder.flops(len(texts), tokens / len(texts)) / own
     cosines = (vectors * expected).sum(axis=1)
     return {
         "texts": len(texts),

@@ -32,7 +32,7 @@ DAYS = 99
 FIRST = date(2026, 1, 1)
 LAST = FIRST + timedelta(days=DAYS)
 """As-of date of the first night; the quiet one is a day later."""
-WORDS = "red blue old new lamp chair table clock mirror basket bottle cup plate garden night".split()
+WORDS = ("red", "blue", "old", "new", "lamp", "chair", "table", "clock", "mirror", "basket")
 
 
 class World:
@@ -101,7 +101,12 @@ def untrained(run: Run, known: Ingested, embeddings: DatasetRef) -> DatasetRef:
     files = [path.name for path in save_ranker(ranker, folder)]
     figures = {"events": ["interaction"], "kind": "", "model_version": "untrained"}
     return run.store.commit(
-        "models", run.as_of, "untrained", files=files, rows=0, figures=figures | signed(folder, files)
+        "models",
+        run.as_of,
+        "untrained",
+        files=files,
+        rows=0,
+        figures=figures | signed(folder, files),
     )
 
 
