@@ -16,8 +16,12 @@ check: .venv/.test
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: .venv/.test
-	.venv/bin/python tests/benchmarks/bench_embed.py
+# Every part, one after the other; `make bench-embed`, `make bench-train BENCH=--json` for one.
+BENCHMARKS = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
+bench: $(BENCHMARKS)
+
+bench-%: .venv-bench/.installed
+	.venv-bench/bin/python tests/benchmarks/bench_$*.py $(BENCH)
 
 audit: .venv/.test
 	$(PIP) --editable '.[audit]'
@@ -37,5 +41,12 @@ licences: .venv/.test
 	$(PIP) --editable '.[demo,test]'
 	touch $@
 
+# What pwrank is measured against, apart from what it runs and is tested with.
+.venv-bench/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[demo,benchmark]' sentence-transformers
+	touch $@
+
 clean:
-	rm -rf .venv pwrank-demo
+	rm -rf .venv .venv-bench pwrank-demo

@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_train.py [--json] [--repeats 3] [--interactions 20000]
 
 NeuMF (He et al. 2017, as RecBole has it: both towers of 64, hidden layers 128-64-32, one sampled
-negative a positive, batches of 2,048, Adam) is written here in vectorised torch, since RecBole
-does not install beside the pinned numpy and torch. The article's loop takes one row at a time
-through an embedding model (concatenation, one linear layer, squared error, SGD).
+negative a positive, batches of 2,048, Adam) is written here in vectorised torch: RecBole 1.2 needs
+`np.float_`, which numpy 2 does not have. The article's loop takes one row at a time through an
+embedding model (concatenation, one linear layer, squared error, SGD).
 
 The encoder does more for an interaction than its peers: it reads the history before it and ranks
 the target against 1,024 items. Its FLOPs are counted, and told as a share of the matrix product
