@@ -75,12 +75,9 @@ def fingerprint(*parts: object) -> str:
 
 def shard_of(ids: pl.Series, shards: int) -> pl.Series:
     """Shard of each id: crc32 of its text modulo `shards` (`hash()` is salted per process)."""
-    distinct = ids.unique()
-    text = distinct.cast(pl.String).to_list()
-    numbers = [zlib.crc32(value.encode()) % shards for value in text]
-    # The cast is for no ids at all, which polars leaves of their own type.
-    found = ids.replace_strict(distinct, numbers, return_dtype=pl.UInt32).cast(pl.UInt32)
-    return found.alias("shard")
+    known = ids.unique()
+    numbers = [zlib.crc32(value.encode()) % shards for value in known.cast(pl.String).to_list()]
+    return ids.replace_strict(known, numbers, return_dtype=pl.UInt32).cast(pl.UInt32).alias("shard")
 
 
 @contextlib.contextmanager
