@@ -12,8 +12,7 @@ from pwrank.config import RerankConfig, ScoreConfig
 from pwrank.lists.exact_search import Excluded, Pool, search_exactly
 from pwrank.lists.item_index import ItemIndex
 from pwrank.lists.retrieval import ApproximateIndex
-from pwrank.ranker.cooccurrence import user_item_matrix
-from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import UserTable
 
 SMALLEST_MARGIN = 32
@@ -45,7 +44,7 @@ def find_candidates(
     among the nearest of all.
     """
     width = min(max(config.candidates, config.k), len(items.pool.rows))
-    seen = seen_items(users.histories, items.catalogue.num_items)
+    seen = Excluded(users.histories.offsets, users.histories.item)
     excluded = (seen,) if config.exclude_seen else ()
     rows = np.full((len(users.retrieval), width), -1, np.int64)
     if items.approximate is None:
@@ -61,12 +60,6 @@ def find_candidates(
     filled = np.zeros(rows.shape, np.bool_)
     _fill(rows[:count], filled[:count], seen, items, config)
     return Candidates(rows, filled)
-
-
-def seen_items(histories: Histories, num_items: int) -> Excluded:
-    """Every known item of each history, ascending, each once."""
-    seen = user_item_matrix(histories, num_items)
-    return Excluded(seen.indptr.astype(np.int64), seen.indices.astype(np.int64))
 
 
 def _search_approximately(

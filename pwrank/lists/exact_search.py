@@ -22,6 +22,10 @@ CELLS_AT_ONCE = 4_194_304
 
 FEWEST_USERS_AT_ONCE = 8
 
+LONG, SAMPLED, MORE, LEAST, ROOM = 8, 8, 1.25, 8, 2
+"""Rows from 8 times as long as what is wanted are sampled at every 8th score for a bound that a
+quarter more should exceed, 8 of the sample at least; there is room for twice as many."""
+
 NOTHING = np.float32(-np.inf)
 
 
@@ -75,9 +79,41 @@ def search_exactly(
 
 
 def _thresholds(scores: FloatArray, width: int) -> FloatArray:
-    """(b,) the width-th largest score of each row, or the smallest where there are fewer."""
-    last = max(scores.shape[1] - width, 0)
+    """(b,) the width-th largest score of each row, or the smallest where there are fewer.
+
+    In a long row a sample tells a bound that somewhat more than `width` scores exceed, and only
+    those are looked at; where it errs, the whole row is.
+    """
+    if scores.shape[1] < LONG * width:
+        return _largest(scores, width)
+    number = int(MORE * width / SAMPLED) + LEAST
+    bound = _largest(scores[:, ::SAMPLED], number)
+    exceeding = np.full((len(scores), ROOM * number * SAMPLED), NOTHING, np.float32)
+    count = np.empty(len(scores), np.int64)
+    _collect(scores, bound, exceeding, count)
+    thresholds = _largest(exceeding, width)
+    for user in np.flatnonzero((count < width) | (count > exceeding.shape[1])):
+        thresholds[user] = _largest(scores[user : user + 1], width)[0]
+    return thresholds
+
+
+def _largest(scores: FloatArray, number: int) -> FloatArray:
+    """(b,) the number-th largest of each row, or the smallest."""
+    last = max(scores.shape[1] - number, 0)
     return np.ascontiguousarray(np.partition(scores, last, axis=1)[:, last])
+
+
+@compiled
+def _collect(scores: FloatArray, bound: FloatArray, out: FloatArray, count: IntArray) -> None:
+    """Scores (b, a) that reach the bound, as many as fit, and how many there are."""
+    for user in range(len(scores)):
+        found = 0
+        for score in scores[user]:
+            if score >= bound[user]:
+                if found < out.shape[1]:
+                    out[user, found] = score
+                found += 1
+        count[user] = found
 
 
 @compiled

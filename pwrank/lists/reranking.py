@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pwrank.config import RerankConfig
+from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
 
@@ -57,9 +59,10 @@ def rerank(
             rest = _followed_by(places[user], order[user])
             places[user] = _cap_categories(rest, candidates[user], facts, config)[:k]
     if config.explore:
-        for user in range(len(order)):
-            rest = _followed_by(places[user], order[user])
-            places[user], explored[user] = _explore(rest, candidates[user], facts, config, k=k)
+        if config.diversity or config.max_per_category:
+            order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
+        interactions, share = facts.interactions, config.explore
+        _explore(order, candidates, interactions, share, config.explore_below, places, explored)
     return places, explored
 
 
@@ -120,24 +123,45 @@ def sorted_by(order: IntArray, *groups: Sequence[int]) -> list[int]:
     return sorted((place for group in groups for place in group), key=lambda p: rank[int(p)])
 
 
-def _explore(
-    order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig, *, k: int
-) -> tuple[IntArray, np.ndarray]:
-    """Keep a share of the list for rarely touched items, spread evenly, best of them first."""
-    full, order = order, order[rows[order] >= 0]
-    length = min(k, len(order))
-    rare = facts.interactions[rows[order]] <= config.explore_below
-    slots = np.flatnonzero(
-        np.floor(np.arange(1, length + 1) * config.explore)
-        > np.floor(np.arange(length) * config.explore)
-    )
-    explorers = order[rare][: len(slots)]
-    slots = slots[: len(explorers)]
-    others = order[~np.isin(order, explorers)]
-    chosen = np.empty(length, np.int64)
-    explored = np.zeros(length, np.bool_)
-    explored[slots] = True
-    chosen[slots] = explorers
-    chosen[~explored] = others[: length - len(slots)]
-    empty = full[rows[full] < 0][: min(k, len(full)) - length]
-    return np.append(chosen, empty), np.append(explored, np.zeros(len(empty), np.bool_))
+@compiled
+def _explore(  # noqa: PLR0917 - compiled
+    order: IntArray,
+    candidates: IntArray,
+    interactions: IntArray,
+    share: float,
+    below: int,
+    places: IntArray,
+    explored: npt.NDArray[np.bool_],
+) -> None:
+    """Keep a share of each list for rarely touched items, spread evenly, best of them first.
+
+    order (b, c): every place of a user, best first; fills places and explored (b, k).
+    """
+    size, k = order.shape[1], places.shape[1]
+    is_explorer = np.empty(size, np.bool_)
+    for user in range(len(order)):
+        length = 0
+        for place in order[user]:
+            length += candidates[user, place] >= 0
+        length = min(k, length)
+        free = np.floor(length * share)
+        waiting = 0
+        for at in range(size):
+            row = candidates[user, order[user, at]]
+            is_explorer[at] = row >= 0 and interactions[row] <= below and waiting < free
+            waiting += is_explorer[at]
+        explorer, other = 0, 0
+        for rank in range(k):
+            slot = rank < length and np.floor((rank + 1) * share) > np.floor(rank * share)
+            explored[user, rank] = slot and waiting > 0
+            if explored[user, rank]:
+                waiting -= 1
+                while not is_explorer[explorer]:
+                    explorer += 1
+                places[user, rank] = order[user, explorer]
+                explorer += 1
+            else:
+                while is_explorer[other]:
+                    other += 1
+                places[user, rank] = order[user, other]
+                other += 1

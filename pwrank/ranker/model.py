@@ -239,7 +239,8 @@ class Ranker(nn.Module):
 
         width: interactions to which histories are padded at least.
         """
-        self.eval()
+        if self.training:  # asked once a block: telling every part of it takes long
+            self.eval()
         batch, known = self.read_histories(histories, width=width)
         states = self.history_encoder.last(batch, items.vectors[batch.item])
         vectors, gates = self.user_states(states)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from pwrank.ranker.activations import ACTIVATIONS
-from pwrank.ranker.cooccurrence import user_item_matrix
 from pwrank.ranker.fusions import InnerProductFusion
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
@@ -128,11 +127,10 @@ class NightScorer:
     ) -> None:
         weights = self.items.cooccurrence
         for name, newest in COOCCURRENCES.items():
-            history = histories.last(newest) if newest else histories
-            taken = user_item_matrix(history, len(weights.offsets) - 1)
             add_weight_sums(
-                taken.indptr.astype(np.int64),
-                taken.indices.astype(np.int64),
+                histories.offsets,
+                histories.item,
+                newest,
                 weights.offsets,
                 self._spoken_for,
                 weights.weight,

@@ -64,6 +64,7 @@ def add_inner_products(
 def add_weight_sums(
     history_offsets: IntArray,
     history: IntArray,
+    newest: int,
     offsets: IntArray,
     spoken_for: npt.NDArray[np.int32],
     weight: FloatArray,
@@ -74,15 +75,19 @@ def add_weight_sums(
 ) -> None:
     """What the items of a history say for each candidate, and its logarithm, into two columns.
 
-    User u has the items history[history_offsets[u]:history_offsets[u + 1]], item i the weights
-    offsets[i]:offsets[i + 1].
+    User u had the items history[history_offsets[u]:history_offsets[u + 1]], of which the `newest`
+    count (0: all), each once; item i has the weights offsets[i]:offsets[i + 1].
     """
     total = np.zeros(len(offsets) - 1, np.float32)
     for user in range(len(rows)):
-        items = history[history_offsets[user] : history_offsets[user + 1]]
-        for item in items:
-            for k in range(offsets[item], offsets[item + 1]):
-                total[spoken_for[k]] += weight[k]
+        start, end = history_offsets[user], history_offsets[user + 1]
+        start = max(start, end - newest) if newest > 0 else start
+        items = np.sort(history[start:end])
+        for number in range(len(items)):
+            item = items[number]
+            if number == 0 or items[number - 1] != item:
+                for k in range(offsets[item], offsets[item + 1]):
+                    total[spoken_for[k]] += weight[k]
         for place in range(rows.shape[1]):
             row = rows[user, place]
             if row >= 0:

@@ -59,6 +59,16 @@ def generate_night(
     return GeneratedNight(run, NightRefs(**shared, model=model, index=found))
 
 
+def open_night(lake: Path, **sections: dict[str, object]) -> GeneratedNight:
+    """A night that `generate_night` wrote."""
+    config = Config(lake=lake, source=SourceConfig(), **sections)
+    run = open_run(config, AS_OF, now=datetime(2024, 6, 2, tzinfo=UTC))
+    names = {"model": "models"}
+    roles = ("histories", "catalogue", "embeddings", "model", "index")
+    found = {role: run.store.refs(names.get(role, role))[0] for role in roles}
+    return GeneratedNight(run, NightRefs(**found))
+
+
 def item_name(rows: np.ndarray) -> pl.Series:
     """Ids as shops have them."""
     return pl.Series("item_id", rows).cast(pl.String).str.zfill(8)
