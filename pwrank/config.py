@@ -238,12 +238,12 @@ class TrainConfig(Section):
     """Of the point-wise ranker."""
     calibration_top: int = 100
     """The probability is calibrated on the best so many of each user."""
-    rated_examples: int = 10_000
-    """Rated rows that teach the heads `like` and `rating`."""
-    like_weight: float = 1.0
-    """Weight of the task "will the user like it"."""
-    rating_weight: float = 1.0
-    """Weight of the task "how will the user rate it"."""
+    rating_factors: PositiveInt = 16
+    """Factors of users and items in the heads `like` and `rating`."""
+    rating_rounds: PositiveInt = 20
+    """Rounds of their inference."""
+    rated_examples: PositiveInt = 10_000
+    """Latest rated rows, at most, on which the probability of a like is calibrated."""
     like_threshold: float | None = None
     """Rating from which on an item is liked; None = 0.8 of the way up the scale of the log."""
     ease_reg: float = 300.0

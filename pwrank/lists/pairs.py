@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import torch
 
-from pwrank.lists.item_index import ItemIndex, read_item_index
+from pwrank.lists.item_index import ItemIndex, read_item_index, with_unknown_item
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model_inputs import history_paths, read_some_histories
@@ -24,11 +23,13 @@ def score_pairs(
     night: NightRefs,
     pairs: UserFile,
     *,
+    heads: bool,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """score, like and rating (float32) for each pair, in the order of the pairs.
+    """`score` (float32) for each pair, with `heads` like and rating too, in the order of the pairs.
 
-    A row without a user or an item id is no pair: null.
+    A row without a user or an item id is no pair: null; so are like and rating of a log without
+    ratings.
 
     A user without history is scored by what is popular, an item that the catalogue lacks as one
     without text or interactions. Memory: one batch of users and their candidates.
@@ -41,24 +42,31 @@ def score_pairs(
     numbered = _number(pairs, items)
     users = pairs.user_id.unique(maintain_order=True)
     paths = history_paths(store, night.histories)
-    heads = np.zeros((3, pairs.frame.height), np.float32)
+    preference = ranker.preference if heads else None
+    seen = None
+    if preference is not None:
+        seen = preference.items(ranker.item_inputs(with_unknown_item(items.catalogue)))
+    told = np.zeros((3, pairs.frame.height), np.float32)
     events = tuple(night.model.figures["events"])
     for start in range(0, len(users), READ_USERS):
         batch = users[start : start + READ_USERS]
         found = read_some_histories(paths, batch, items.catalogue.item_ids, events)
         group = numbered.filter(pl.col("user").is_between(start, start + len(batch) - 1))
-        table = ranker.user_table(found, items.table)
         rows, place = _as_rectangle(group["user"].to_numpy() - start, group["item"].to_numpy())
-        scores = ranker.score(table, items.table, torch.from_numpy(rows))
         at = group["pair"].to_numpy()
         user = group["user"].to_numpy() - start
-        heads[0, at] = _as_in_lists(night_scorer, found, rows)[user, place]
-        for head, values in enumerate((scores.like, scores.rating), start=1):
-            heads[head, at] = values.float().numpy()[user, place]
+        told[0, at] = _as_in_lists(night_scorer, found, rows)[user, place]
+        if preference is not None and seen is not None:
+            opinion = preference.score(found, seen, rows)
+            told[1, at], told[2, at] = opinion.like[user, place], opinion.rating[user, place]
         if progress:
             progress(len(at))
-    told = pl.DataFrame({"score": heads[0], "like": heads[1], "rating": heads[2]})
-    return told.with_columns(pl.when(~pairs.without_id).then(pl.all()))
+    scored = pl.DataFrame(told[:1], schema={"score": pl.Float32})
+    if heads:
+        unrated = pl.lit(None, pl.Float32)
+        columns = [pl.Series(told[1]), pl.Series(told[2])] if preference else [unrated, unrated]
+        scored = scored.with_columns(like=columns[0], rating=columns[1])
+    return scored.with_columns(pl.when(~pairs.without_id).then(pl.all()))
 
 
 def _as_in_lists(scorer: NightScorer, histories: Histories, rows: IntArray) -> FloatArray:
@@ -82,8 +90,9 @@ def add_scores(
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """The caller's rows, in their order, with `score`, and with `heads` also like and rating."""
-    scores = score_pairs(store, night, pairs, progress=progress)
-    return pairs.frame.with_columns(scores if heads else scores["score"])
+    return pairs.frame.with_columns(
+        score_pairs(store, night, pairs, heads=heads, progress=progress)
+    )
 
 
 def _number(pairs: UserFile, items: ItemIndex) -> pl.DataFrame:

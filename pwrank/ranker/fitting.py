@@ -47,7 +47,7 @@ from pwrank.ranker.held_out_training import (
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.popularity import ItemActivity, item_activity, snapshot_times
-from pwrank.ranker.rating_training import fit_rating_heads, like_threshold, rated_examples
+from pwrank.ranker.preference_training import PreferenceTask, fit_preference
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
 from pwrank.ranker.validation import Champion, validation_figures
 from pwrank.ranker.warm_start import adopt
@@ -190,7 +190,7 @@ def _train_encoder(
 
 
 def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float]:
-    """Stage two: heads, scorer, calibrator and ratings, in that order."""
+    """Stage two: retrieval head, scorer and calibrator, in that order."""
     config, evidence = fit.config, fit.evidence
     examples = window_examples(
         evidence.log,
@@ -227,24 +227,24 @@ def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float
     figures["calibration_loss"] = fit_calibrator(
         ranker, blocks, vectors, top=config.calibration_top, steps=100
     )
-    figures["rating_loss"] = _learn_from_ratings(fit, ranker)
     return figures
 
 
-def _learn_from_ratings(fit: _Fit, ranker: Ranker) -> float:
-    """Heads `like` and `rating`, from rated rows of the whole log; returns their loss."""
+def _learn_from_ratings(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float]:
+    """Heads `like` and `rating`, which share nothing with the rest; returns their figures."""
     config, evidence = fit.config, fit.evidence
-    rated = rated_examples(evidence.log, config.rated_examples, fit.rng(7))
-    return fit_rating_heads(
-        ranker,
-        evidence,
-        at_few_moments(rated, config.moments),
-        threshold=like_threshold(evidence.log, config.like_threshold),
-        weights=(config.like_weight, config.rating_weight),
-        epochs=config.pair_epochs,
-        learning_rate=config.pair_learning_rate,
-        rng=fit.rng(8),
+    task = PreferenceTask(
+        log=evidence.log,
+        inputs=ranker.item_inputs(evidence.catalogue),
+        categories=len(ranker.categories),
+        threshold=config.like_threshold,
+        factors=config.rating_factors,
+        rounds=config.rating_rounds,
+        examples=config.rated_examples,
+        seed=fit.seed,
     )
+    ranker.preference, figures = fit_preference(task, start)
+    return figures
 
 
 def fit_ranker(  # noqa: PLR0913 - the one public entry
@@ -292,6 +292,7 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
         torch.manual_seed(seed + 2)
         # Not begun anew: that took as long as the search and was no better on any validation.
         _train_encoder(fit, ranker, log, phase="final", planned=config.final_epochs, start=None)
+    figures |= _learn_from_ratings(fit, ranker, start)
     for phase in ("search", "final"):
         clear_checkpoint(None if checkpoint is None else checkpoint / phase)
     figures["epochs"], figures["interactions"] = float(epochs.best), float(log.num_interactions)

@@ -23,6 +23,7 @@ from pwrank.ranker.item_encoder import ItemEncoder, ItemInputs
 from pwrank.ranker.pair_features import pair_features, user_features
 from pwrank.ranker.pair_scorer import Calibrator, PairScorer
 from pwrank.ranker.popularity import FEATURE_NAMES
+from pwrank.ranker.preference import PreferenceModel
 from pwrank.ranker.retrieval_head import RetrievalHead
 
 PRIOR_BASIS = ("lift_1d", "lift_4d", "lift_16d", "lift_64d", "lift_infd", "log_age")
@@ -103,10 +104,6 @@ class PairScores:
     """(b, c) float32, higher is better; finite."""
     probability: Tensor
     """(b, c) float32: activation(logit); with sigmoid, the probability of an interaction."""
-    like: Tensor
-    """(b, c) float32: probability that the user, having taken the item, likes it."""
-    rating: Tensor
-    """(b, c) float32: expected rating in the source's units."""
 
 
 class Ranker(nn.Module):
@@ -143,6 +140,8 @@ class Ranker(nn.Module):
             shape.dim, shape.fusion, hidden=shape.hidden, dropout=shape.dropout
         )
         self.calibrator = Calibrator()
+        self.preference: PreferenceModel | None = None
+        """Heads `like` and `rating`; None for a log without ratings."""
         self.cooccurrence = Cooccurrence(
             np.zeros(len(vocabulary) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
         )
@@ -266,12 +265,9 @@ class Ranker(nn.Module):
         )
         raw = self.pair_scorer("engagement", *meeting)
         logit = self.calibrator(raw, user_features(users, items))
-        rating = self.pair_scorer("rating", *meeting)
         return PairScores(
             logit=logit,
             probability=ACTIVATIONS[self.shape.activation](logit),
-            like=torch.sigmoid(self.pair_scorer("like", *meeting)),
-            rating=rating * self.scale.std + self.scale.mean,
         )
 
     @torch.no_grad()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.pair_features import PAIR_FEATURES, USER_FEATURES
 
-HEADS = ("engagement", "like", "rating")
-"""Tasks: will the user take it, like it, and how will they rate it."""
+HEADS = ("engagement",)
+"""Tasks: will the user take it. Liking and rating are learned apart, in `preference`."""
 
 LIMIT = 5.0
 """Standardised features beyond so many deviations say no more."""

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from pwrank.datasets import DatasetRef
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.model import Ranker, RankerShape
+from pwrank.ranker.preference import PreferenceModel
 from pwrank.signatures import verify_ref
 from pwrank.store import replacing, write_json
 
@@ -28,6 +29,8 @@ def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     tensors["cooccurrence/offsets"] = torch.from_numpy(pairs.offsets)
     tensors["cooccurrence/item"] = torch.from_numpy(pairs.item)
     tensors["cooccurrence/weight"] = torch.from_numpy(pairs.weight)
+    if ranker.preference is not None:
+        tensors |= ranker.preference.to_tensors()
     with replacing(folder / WEIGHTS_FILE) as temporary:
         save_file(tensors, temporary)
     facts = {
@@ -59,4 +62,5 @@ def load_ranker(folder: Path, device: torch.device | None = None) -> Ranker:
         item=tensors["cooccurrence/item"].numpy().astype(np.int64),
         weight=tensors["cooccurrence/weight"].numpy().astype(np.float32),
     )
+    ranker.preference = PreferenceModel.from_tensors(tensors)
     return ranker.to(device or torch.device("cpu")).eval()

@@ -1,0 +1,169 @@
+"""Teach the heads `like` and `rating` from the rated rows of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pwrank.ranker.examples import Examples, prefixes
+from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.item_encoder import ItemInputs
+from pwrank.ranker.preference import PreferenceModel, likes_of
+from pwrank.ranker.taste_factors import Floats, TasteFactors
+from pwrank.ranker.taste_training import Ratings, fit_taste, side_features
+
+SCALE_TOP = 0.8
+"""A rating is a like from this far up the scale of the log, unless a threshold is given."""
+
+MOST_USERS = 50_000
+"""Users whose ratings teach the factors of items; more cost memory and teach little."""
+
+PLAIN_WEIGHTS = (0.0, 1.7, 0.0)
+"""Of the logistic regression before any evidence: nearly the normal distribution of a rating."""
+
+NEWTON_STEPS = 20
+BLOCK_EXAMPLES = 256
+
+
+@dataclass(frozen=True)
+class PreferenceTask:
+    """What is to be learned from, and how."""
+
+    log: Histories
+    """Known items only."""
+    inputs: ItemInputs
+    """The catalogue in the model's vocabulary."""
+    categories: int
+    """Of the vocabulary."""
+    threshold: float | None
+    """Rating from which on an item is liked; None = by the scale of the log."""
+    factors: int
+    rounds: int
+    examples: int
+    """Rated rows, at most, on which the probability of a like is calibrated."""
+    seed: int
+
+
+def like_threshold(log: Histories, threshold: float | None) -> float:
+    """In the units of the source."""
+    rated = log.rating[~np.isnan(log.rating)]
+    if threshold is not None or len(rated) == 0:
+        return threshold or 0.0
+    low, high = np.quantile(rated, [0.001, 0.999])
+    return float(low + SCALE_TOP * (high - low))
+
+
+def rated_examples(log: Histories, start: int, most: int, rng: np.random.Generator) -> Examples:
+    """At most so many rated rows from `start` (unix seconds) on, each with the history before."""
+    rows = np.flatnonzero(~np.isnan(log.rating) & (log.timestamp >= start))
+    rows = np.sort(rng.permutation(rows)[:most])
+    return Examples(log.user[rows], rows, rows + 1, log.timestamp[rows])
+
+
+def fit_preference(
+    task: PreferenceTask, start: int, tell: Callable[[], None] = lambda: None
+) -> tuple[PreferenceModel | None, dict[str, float]]:
+    """Factors of the whole log; the regression by factors that end at `start` (unix seconds).
+
+    None for a log without ratings. The second value tells the mean squared error and the log loss
+    on the rows from `start` on.
+    """
+    rating = task.log.rating
+    rated = rating[~np.isnan(rating)]
+    if len(rated) == 0:
+        return None, {}
+    threshold = like_threshold(task.log, task.threshold)
+    scale = np.array([rated.min(), rated.max(), threshold], np.float32)
+    past = task.log.before(start)
+    examples = rated_examples(task.log, start, task.examples, _rng(task, 0))
+    weights: Floats = np.array(PLAIN_WEIGHTS)
+    figures: dict[str, float] = {}
+    if len(examples.end) and not np.isnan(past.rating).all():
+        before = _with_factors(task, past, scale, weights, tell)
+        weights, figures = _calibrate(before, task, examples)
+    return _with_factors(task, task.log, scale, weights, tell), figures
+
+
+def _rng(task: PreferenceTask, part: int) -> np.random.Generator:
+    return np.random.default_rng([task.seed, part])
+
+
+def _with_factors(
+    task: PreferenceTask,
+    log: Histories,
+    scale: np.ndarray,
+    weights: Floats,
+    tell: Callable[[], None],
+) -> PreferenceModel:
+    log = _some_users(log, _rng(task, 1))
+
+    def factors_of(told: Histories) -> TasteFactors:
+        ratings = ratings_of(told)
+        side = side_features(task.inputs, np.unique(ratings.item), task.categories)
+        return fit_taste(
+            ratings,
+            task.inputs,
+            side,
+            categories=task.categories,
+            factors=task.factors,
+            rounds=task.rounds,
+            rng=_rng(task, 2),
+            tell=tell,
+        )
+
+    stars, likes = factors_of(log), factors_of(likes_of(log, float(scale[2])))
+    return PreferenceModel(stars, likes, scale, weights.astype(np.float32))
+
+
+def ratings_of(log: Histories) -> Ratings:
+    """The rated rows."""
+    rows = np.flatnonzero(~np.isnan(log.rating))
+    return Ratings(log.user[rows], log.item[rows], log.rating[rows].astype(np.float64))
+
+
+def _some_users(log: Histories, rng: np.random.Generator) -> Histories:
+    if log.num_users <= MOST_USERS:
+        return log
+    rated = np.bincount(log.user[~np.isnan(log.rating)], minlength=log.num_users)
+    users: IntArray = rng.permutation(np.flatnonzero(rated))[:MOST_USERS]
+    return log.select(np.sort(users))
+
+
+def _calibrate(
+    model: PreferenceModel, task: PreferenceTask, examples: Examples
+) -> tuple[Floats, dict[str, float]]:
+    """Weights of the logistic regression, and how well both heads do on the examples."""
+    items = model.items(task.inputs)
+    evidence, ratings = [], []
+    for first in range(0, len(examples.end), BLOCK_EXAMPLES):
+        block = examples.take(np.arange(first, min(first + BLOCK_EXAMPLES, len(examples.end))))
+        candidates = task.log.item[block.end][:, None]
+        told, rating = model.like_evidence(prefixes(task.log, block), items, candidates)
+        evidence.append(told[:, 0])
+        ratings.append(rating[:, 0])
+    truth = task.log.rating[examples.end].astype(np.float64)
+    liked = (truth >= model.scale[2]).astype(np.float64)
+    columns = np.column_stack([np.ones(len(liked)), np.concatenate(evidence)])
+    weights = logistic_weights(columns, liked)
+    logits = columns @ weights
+    return weights, {
+        "rating_mse": float(np.mean((truth - np.concatenate(ratings)) ** 2)),
+        "like_log_loss": float(np.mean(np.logaddexp(0.0, logits) - liked * logits)),
+    }
+
+
+def logistic_weights(columns: Floats, label: Floats) -> Floats:
+    """Weights (f,) of a logistic regression by Newton's method, with a weak pull to PLAIN_WEIGHTS.
+
+    columns: (m, f), label: (m,) 0 or 1.
+    """
+    plain = np.array(PLAIN_WEIGHTS)
+    weights = plain.copy()
+    for _ in range(NEWTON_STEPS):
+        chance = 1.0 / (1.0 + np.exp(-columns @ weights))
+        slope = columns.T @ (chance - label) + (weights - plain)
+        curve = (columns * (chance * (1.0 - chance))[:, None]).T @ columns + np.eye(len(weights))
+        weights = weights - np.linalg.solve(curve, slope)
+    return weights
