@@ -61,7 +61,7 @@ def score_pairs(
             told[1, at], told[2, at] = opinion.like[user, place], opinion.rating[user, place]
         if progress:
             progress(len(at))
-    scored = pl.DataFrame(told[:1], schema={"score": pl.Float32})
+    scored = pl.DataFrame({"score": told[0]})
     if heads:
         unrated = pl.lit(None, pl.Float32)
         columns = [pl.Series(told[1]), pl.Series(told[2])] if preference else [unrated, unrated]

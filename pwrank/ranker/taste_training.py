@@ -183,8 +183,7 @@ def _spread(beliefs: Beliefs, expected: Floats) -> Floats:
 
 def _regress(columns: Floats, wanted: Floats) -> Floats:
     gram = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
-    weights: Floats = np.linalg.solve(gram, columns.T @ wanted)
-    return weights
+    return np.linalg.solve(gram, columns.T @ wanted).astype(np.float64)
 
 
 def _as_factors(
