@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> Answer:
             f"{mark} {night['as_of']}  {night['users']:>12,} {night['rows']:>12,}  {model:<20} "
             f"{night['published_at'][:19]}"
         )
-        for step, why in night["degraded"].items():
+        for step, why in night.get("degraded", {}).items():
             lines.append(f"    degraded, {step}: {plain(why)}")
-        for gate, reason in night["overrides"].items():
+        for gate, reason in night.get("overrides", {}).items():
             lines.append(f"    gate “{gate}” was overridden: {plain(reason)}")
     if pointer.get("moved", "published") != "published":
         lines.append(f"{current} was made current by hand: {pointer['moved']}")
@@ -52,6 +52,6 @@ def run(options: argparse.Namespace) -> Answer:
     data = {
         "current": current,
         "moves": moves,
-        "dates": [{key: night[key] for key in keys} for night in found],
+        "dates": [{key: night.get(key) for key in keys} for night in found],
     }
     return Answer("\n".join(lines), data)

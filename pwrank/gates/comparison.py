@@ -101,23 +101,28 @@ def _overlap(
     least = gates.min_rbo if last.same_making else gates.min_rbo_changed
     most = gates.max_churn if last.same_making else gates.max_churn_changed
     rbo, churn = users.select(pl.col("rbo", "churn").mean()).row(0)
-    worst = users.sort("rbo", "user_id").head(3)["user_id"].to_list()
+    worst = _named(users.sort("rbo", "user_id"))
     return [
         Verdict(
             "overlap",
             rbo >= least,
             f"RBO@{FIRST_RANKS} {rbo:.3f} with {last.as_of}",
             f"at least {least}",
-            f"users {worst}",
+            worst if rbo < least else "",
         ),
         Verdict(
             "churn",
             churn <= most,
             f"{churn:.3f} of the first {FIRST_RANKS} are new since {last.as_of}",
             f"at most {most}",
-            f"users {worst}",
+            worst if churn > most else "",
         ),
     ]
+
+
+def _named(users: pl.DataFrame) -> str:
+    """The first three, in the form in which samples name users."""
+    return ", ".join(f"user_id: {user!r}" for user in users["user_id"].head(3))
 
 
 def _takeover(
@@ -157,5 +162,5 @@ def _lists_lost(
         still.height < FEWEST_USERS or share <= gates.max_lists_lost,
         f"{share:.4f} of {still.height:,} users with a personal list on {last.as_of} have none",
         f"at most {gates.max_lists_lost}",
-        f"users {lost.head(3)['user_id'].to_list()}" if lost.height else "",
+        _named(lost),
     )

@@ -232,7 +232,7 @@ def _unseen_ids(
         share < config.max_unseen_ids or ordinary >= NOT_SEEN_USUALLY,
         f"{share:.3f} of the rows have an unseen {column}, usually {ordinary:.3f}",
         f"less than {config.max_unseen_ids}",
-        f"{column} {fresh[column][0]!r}" if fresh.height else "",
+        f"{column}: {fresh[column][0]!r}" if share >= config.max_unseen_ids else "",
     )
 
 
