@@ -16,7 +16,7 @@ from pwrank.gates.verdicts import Verdict
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.retrieval import nearest_rows, overlap, rows_found
 from pwrank.published_refs import NightRefs
-from pwrank.ranker.examples import sample, window_examples, window_start
+from pwrank.ranker.examples import at_few_moments, sample, window_examples, window_start
 from pwrank.ranker.held_out_training import Evidence
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model import Ranker
@@ -37,6 +37,9 @@ SAME_TEXT = 0.98
 
 RECALL_TOLERANCE = 0.02
 """By which recall on other users may miss what was certified."""
+
+FEW_MOMENTS = 4
+"""Moments as of which items are seen through the model: each takes the whole catalogue."""
 
 LATEST = 0.1
 """Share of the log in which the model is tried."""
@@ -128,20 +131,24 @@ def try_at_work(run: Run, night: NightRefs) -> list[Verdict]:
     paths = history_paths(store, night.histories)
     log = read_histories(paths, items.catalogue.item_ids, events).histories
     queries = _queries(ranker, items, log, gates.sample_users)
-    depth = run.config.score.candidates
+    depth, repeats = run.config.score.candidates, not run.config.score.exclude_seen
     return [
-        _at_work(ranker, items, log.keep(log.item >= 0), gates),
+        _at_work(ranker, items, log.keep(log.item >= 0), gates, repeats=repeats),
         recall_verdict(items, queries, run.config.index.target_recall, k=depth),
     ]
 
 
-def _at_work(ranker: Ranker, items: ItemIndex, log: Histories, gates: GatesConfig) -> Verdict:
+def _at_work(
+    ranker: Ranker, items: ItemIndex, log: Histories, gates: GatesConfig, *, repeats: bool
+) -> Verdict:
     """The users' latest steps were in training; only damage does far worse than popularity."""
-    evidence = Evidence(log, items.catalogue, item_activity(log, items.catalogue.num_items))
+    activity = item_activity(log, items.catalogue.num_items)
+    evidence = Evidence(log, items.catalogue, activity, repeats)
     rng = np.random.default_rng(0)
     start = window_start(log, LATEST)
     examples = window_examples(log, start, cuts=1, splits=1, after=10, rng=rng)
-    tried = try_ranker(ranker, evidence, sample(examples, gates.sample_users, rng))
+    few = at_few_moments(sample(examples, gates.sample_users, rng), FEW_MOMENTS)
+    tried = try_ranker(ranker, evidence, few)
     own, other = mean_and_error(tried.ranker)[0], mean_and_error(tried.popularity)[0]
     error = mean_and_error(tried.ranker - tried.popularity)[1]
     least = gates.min_against_popularity

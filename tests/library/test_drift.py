@@ -128,6 +128,8 @@ def test_a_refused_drop_is_refused_until_it_is_mended_or_overridden(lively_world
     assert publication["overrides"] == why
     (told,) = [gate for gate in publication["gates"] if gate["gate"] == "drop rows"]
     assert (told["passed"], told["override"]) == (False, "a holiday")
+    again = stage_night(lively_world.run(as_of=TOMORROW, now=later + timedelta(days=1))).publish()
+    assert again.reused
 
 
 def test_a_refused_input_has_a_page_that_says_why_and_what_came_in(lively_world):
