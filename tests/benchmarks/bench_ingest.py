@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,12 +128,18 @@ def timed(work: Callable[[], Any], figures: dict[str, float], name: str) -> Any:
     return result
 
 
-def night(run: Run, model: DatasetRef | None) -> tuple[dict[str, float], DatasetRef]:
+def night(
+    folder: Path, as_of: date, model: DatasetRef | None
+) -> tuple[dict[str, float], DatasetRef]:
     """Ingest, embed and index of one date; figures of what was done and what it took."""
+    from flows.environment import prepare_environment
+
+    prepare_environment()
     from pwrank.embed import embed
     from pwrank.index import index
     from pwrank.ingest import ingest
 
+    run = open_world(folder, as_of)
     figures: dict[str, float] = {}
     dates = {"as_of": run.as_of, "cut": run.cut, "now": run.now, "known_at": run.known_at}
     known = timed(lambda: ingest(run.store, run.config, **dates), figures, "ingest")
@@ -146,11 +154,16 @@ def night(run: Run, model: DatasetRef | None) -> tuple[dict[str, float], Dataset
     return figures, model
 
 
+def in_a_process(
+    folder: Path, as_of: date, model: DatasetRef | None
+) -> tuple[dict[str, float], DatasetRef]:
+    """A night in a process of its own, as nights are: each loads the encoder again."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(night, folder, as_of, model).result()
+
+
 def main() -> None:
     """Run and print."""
-    from flows.environment import prepare_environment
-
-    prepare_environment()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--interactions", type=int, default=1_000_000)
@@ -160,9 +173,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("PWRANK_BENCH")) as name:
         folder = Path(name)
         world = World(folder, options.interactions, options.items, options.users)
-        first, model = night(open_world(folder, LAST), None)
+        first, model = in_a_process(folder, LAST, None)
         world.one_more_day()
-        quiet, _ = night(open_world(folder, LAST + timedelta(days=1)), model)
+        quiet, _ = in_a_process(folder, LAST + timedelta(days=1), model)
     result = {"first": first, "quiet": quiet, "ratio": share(quiet, first, "_s")}
     result["ratio_processor"] = share(quiet, first, "_processor_s")
     out = sys.stderr if options.json else sys.stdout
