@@ -10,6 +10,7 @@ import polars as pl
 from pwrank.datasets import DatasetRef
 from pwrank.encoder.text_encoder import identify_encoder
 from pwrank.planning.counts import Counts
+from pwrank.planning.incoming import Clock
 from pwrank.planning.reusable import Reusable
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.history import Histories
@@ -33,10 +34,15 @@ class SampleWorld:
     """Of all interactions of the night."""
     items_share: float
     """Of all items of the night."""
+    seconds: float
+    """To read it."""
 
 
-def sample_world(run: Run, counts: Counts, done: Reusable, scratch: Store) -> SampleWorld | None:
+def sample_world(
+    run: Run, counts: Counts, done: Reusable, scratch: Store, clock: Clock
+) -> SampleWorld | None:
     """From the share that was landed, or from what the lake has, whichever is more."""
+    started = clock()
     histories = _larger(run, scratch, "histories", counts.histories, done.histories)
     catalogue = _larger(run, scratch, "catalogue", counts.catalogue, done.catalogue)
     if histories is None or catalogue is None:
@@ -45,11 +51,13 @@ def sample_world(run: Run, counts: Counts, done: Reusable, scratch: Store) -> Sa
     items = _random_catalogue(run, pl.read_parquet(ref.file_paths(store.lake)))
     ref, store = histories
     paths = history_paths(store, ref)
+    log = read_histories(paths, items.item_ids, read_events(paths)).histories
     return SampleWorld(
-        log=read_histories(paths, items.item_ids, read_events(paths)).histories,
+        log=log,
         catalogue=items,
         interactions_share=min(1.0, ref.rows / max(counts.interactions, 1)),
         items_share=min(1.0, items.num_items / max(counts.items, 1)),
+        seconds=clock() - started,
     )
 
 

@@ -21,7 +21,7 @@ from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker
 
-SMALL_LOG = 12_000
+SMALL_LOG = 8_000
 """Interactions of the small training: a handful of steps."""
 
 INVERTED = 1500
@@ -65,6 +65,8 @@ def measure_training(
     log = known_log(log, cut)
     some = _some_users(log)
     share = some.num_interactions / log.num_interactions
+    # As many of the moments as of the users, so that one factor fits all that comes between them.
+    moments = max(1, round(share * config.moments))
     examples = _count_examples(log, config, seed)
     items = min(len(np.unique(log.item)), config.ease_items)
     rated = min(int(np.isfinite(log.rating).sum()), config.rated_examples)
@@ -74,9 +76,9 @@ def measure_training(
             "final_epochs": 1,
             "ease_items": min(items, INVERTED),
             "prior_steps": PRIOR_STEPS,
-            "moments": 1,
-            "examples": -(-examples // config.moments),
-            "rated_examples": -(-rated // config.moments),
+            "moments": moments,
+            "examples": -(-examples * moments // config.moments),
+            "rated_examples": -(-rated * moments // config.moments),
             "validation_users": max(1, round(share * config.validation_users)),
         }
     )
@@ -92,7 +94,9 @@ def measure_training(
         if (phase, done) == ("search", 2):
             counting.close()
 
-    tiny = small.model_copy(update={"examples": 1, "rated_examples": 1, "prior_steps": 1})
+    tiny = small.model_copy(
+        update={"examples": 1, "rated_examples": 1, "prior_steps": 1, "moments": 1}
+    )
     # What is counted runs slower; it also loads what only a first training loads.
     fit_ranker(some, catalogue, cut=cut, config=tiny, seed=seed, progress=count)
     started = clock()
@@ -104,7 +108,7 @@ def measure_training(
     return TrainingCost(
         epoch_seconds=epoch / share,
         epoch_flops=float(counter.get_total_flops()) / share,
-        other_seconds=2 * (before + ease) + max(0.0, window) * config.moments,
+        other_seconds=2 * (before + ease) + max(0.0, window) * config.moments / moments,
         other_flops=4.0 * items**3,
         ranker=ranker,
     )
