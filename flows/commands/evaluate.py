@@ -3,8 +3,14 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.commands import Answer, add_as_of, add_config
+
+if TYPE_CHECKING:
+    from pwrank.config import Config
+    from pwrank.published_refs import NightRefs
+    from pwrank.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,12 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_config(parser)
     add_as_of(parser, "published date to judge (default: the current one)")
-    parser.add_argument(
+    judged_by = parser.add_mutually_exclusive_group(required=True)
+    judged_by.add_argument(
         "--holdout",
         type=Path,
-        required=True,
         metavar="FILE",
         help="csv, tsv, parquet or jsonl with the interactions that came later",
+    )
+    judged_by.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help="the same with ratings: judges the heads `like` and `rating` pair by pair",
     )
     parser.add_argument(
         "--slices",
@@ -30,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Judge the published lists."""
+    """Judge the published lists, or the heads."""
     from flows.console import published_night
     from pwrank.config_file import load_config
     from pwrank.evaluation.judging import judge
@@ -40,7 +52,18 @@ def run(options: argparse.Namespace) -> Answer:
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
+    if options.pairs is not None:
+        return _judge_ratings(store, config, night, options.pairs)
     evaluation = judge(store, config, publication, night, options.holdout)
     report = rewrite_night_report(store, config, publication, night, evaluation.to_json())
     chosen = evaluation.table() if options.slices is None else evaluation.table(options.slices)
     return Answer(f"{chosen}\nreport: {report}", evaluation.to_json())
+
+
+def _judge_ratings(store: "Store", config: "Config", night: "NightRefs", pairs: Path) -> Answer:
+    from pwrank.evaluation.rated_pairs import judge_ratings, ratings_table
+    from tasks.progress import progress_bar
+
+    with progress_bar("score", "pairs") as progress:
+        figures = judge_ratings(store, config, night, pairs, progress=progress)
+    return Answer(ratings_table(figures), figures)

@@ -1,0 +1,215 @@
+"""The heads `like` and `rating` judged by ratings that training did not see, next to two baselines.
+
+Biases: level + user + item, each shrunk as the ratings say. Factorisation: the same with factors,
+and nothing known of an item but its ratings (Lim and Teh 2007). Both learn from what the night
+knew, and judge users as the night does. A baseline's probability of a like is its isotonic
+regression on the very pairs that are judged, which favours it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.optimize import isotonic_regression
+
+from pwrank.config import Config
+from pwrank.datasets import IdTypes
+from pwrank.errors import SourceError
+from pwrank.evaluation.figures import finite
+from pwrank.evaluation.metrics import Floats, bootstrap_means, interval
+from pwrank.evaluation.pointwise_metrics import auc, calibration_error, reliability, user_auc
+from pwrank.lists.pairs import score_pairs
+from pwrank.published_refs import NightRefs
+from pwrank.ranker.history import IntArray
+from pwrank.ranker.model import Ranker
+from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+from pwrank.ranker.preference_training import ratings_of
+from pwrank.ranker.taste_training import fit_taste, no_features
+from pwrank.ranker.weights import read_ranker
+from pwrank.store import Progress, Store
+from pwrank.user_files import read_user_file
+
+FLOOR = 1e-4
+"""Probabilities are kept so far from 0 and 1 in the log loss."""
+
+METRICS = ("rmse", "mae", "auc", "user_auc", "log_loss", "calibration_error")
+BASELINES = {"user + item": 0, "factorisation": None}
+"""Factors; None: as many as the heads have."""
+
+
+def judge_ratings(
+    store: Store,
+    config: Config,
+    night: NightRefs,
+    path: Path,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Figures with bootstrap intervals over users, by ranker. See the module.
+
+    Raises SourceError where the file has no rating, or the night's log had none.
+    """
+    ranker = read_ranker(store.lake, night.model)
+    if ranker.preference is None:
+        raise SourceError(f"{path}: the model of this date learned no ratings; its log has none")
+    pairs = _with_heads(store, config, night, path, progress=progress)
+    kept = pairs.drop_nulls(["rating", "pwrank"])
+    if kept.is_empty():
+        raise SourceError(f"{path}: no row has a user, an item and a rating")
+    predicted = {"pwrank": kept["pwrank"].to_numpy(), **_baselines(store, config, night, kept)}
+    threshold = float(ranker.preference.scale[2])
+    liked = (kept["rating"].to_numpy() >= threshold).astype(np.float64)
+    likes = {
+        name: kept["like"].to_numpy() if name == "pwrank" else _isotonic(values, liked)
+        for name, values in predicted.items()
+    }
+    orders = predicted | {"pwrank": likes["pwrank"]}
+    rankers = {
+        name: _figures(kept, liked, (predicted[name], orders[name], likes[name]), config.seed)
+        for name in predicted
+    }
+    return {
+        "pairs": kept.height,
+        "skipped": pairs.height - kept.height,
+        "users": kept["user_id"].n_unique(),
+        "like_threshold": threshold,
+        "liked_share": float(liked.mean()),
+        "rankers": rankers,
+    }
+
+
+def _with_heads(
+    store: Store, config: Config, night: NightRefs, path: Path, *, progress: Progress | None
+) -> pl.DataFrame:
+    """user_id, item_id, rating as it was given, and the heads: like, pwrank."""
+    brought = read_user_file(path, config, store.id_types() or IdTypes())
+    name = config.source.columns.rating
+    if name not in brought.frame.columns:
+        columns = ", ".join(brought.frame.columns)
+        raise SourceError(f"{path}: no column {name!r} to judge by (columns: {columns})")
+    told = score_pairs(store, night, brought, heads=True, progress=progress)
+    return pl.DataFrame([brought.user_id, brought.item_id]).with_columns(
+        brought.frame[name].cast(pl.Float64, strict=False).fill_nan(None).alias("rating"),
+        told["like"].cast(pl.Float64),
+        told["rating"].cast(pl.Float64).alias("pwrank"),
+    )
+
+
+def ratings_table(figures: Mapping[str, Any]) -> str:
+    """The same for people."""
+    about = (
+        f"{figures['pairs']:,} pairs of {figures['users']:,} users, "
+        f"{figures['skipped']:,} rows without id or rating left out; "
+        f"liked = rated {figures['like_threshold']:g} or more ({figures['liked_share']:.0%})"
+    )
+    lines = [about, f"{'':<14}" + "".join(f"{name:>22}" for name in METRICS)]
+    for name, told in figures["rankers"].items():
+        cells = [_cell(told[metric]) for metric in METRICS]
+        lines.append(f"{name:<14}" + "".join(f"{cell:>22}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(figure: Mapping[str, float | None]) -> str:
+    value, low, high = (figure[part] for part in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    text = f"{value:.4f}"
+    return text if low is None or high is None else f"{text} [{low:.3f}, {high:.3f}]"
+
+
+def _baselines(
+    store: Store, config: Config, night: NightRefs, pairs: pl.DataFrame
+) -> dict[str, Floats]:
+    """Ratings by each baseline, (m,), learned from the histories of the night."""
+    catalogue = read_catalogue(store, night.catalogue, night.embeddings)
+    events = tuple(night.model.figures["events"])
+    paths = history_paths(store, night.histories)
+    known = read_histories(paths, catalogue.item_ids, events)
+    ranker: Ranker = read_ranker(store.lake, night.model)
+    log = known.histories.keep(known.histories.item >= 0)
+    inputs = ranker.item_inputs(catalogue)
+    user = _rows(pairs["user_id"], known.user_ids)
+    item = _rows(pairs["item_id"], pl.Series(catalogue.item_ids, dtype=pairs["item_id"].dtype))
+    # One more user and item, the last, for those that the night does not know.
+    everybody = replace(log, offsets=np.append(log.offsets, log.offsets[-1]))
+    predicted = {}
+    for name, factors in BASELINES.items():
+        taste = fit_taste(
+            ratings_of(log),
+            inputs,
+            no_features(inputs),
+            categories=len(ranker.categories),
+            factors=config.train.rating_factors if factors is None else factors,
+            rounds=config.train.rating_rounds,
+            rng=np.random.default_rng(config.seed),
+        )
+        items = taste.items(inputs)
+        mean = np.vstack([items.mean, np.zeros((1, items.mean.shape[1]), np.float32)])
+        users = taste.users(everybody, items)
+        own, other = users.mean[user], mean[item].astype(np.float64)
+        inner = (own[:, 1:] * other[:, 1:]).sum(axis=1)
+        low, high = np.nanmin(log.rating), np.nanmax(log.rating)
+        predicted[name] = np.clip(float(taste.level) + own[:, 0] + other[:, 0] + inner, low, high)
+    return predicted
+
+
+def _rows(ids: pl.Series, among: pl.Series) -> IntArray:
+    """(m,) place of each id, the number of places where it is not among them."""
+    places = among.alias("id").to_frame().with_row_index("row")
+    found = ids.alias("id").to_frame().join(places, on="id", how="left", maintain_order="left")
+    return found["row"].cast(pl.Int64).fill_null(len(among)).to_numpy()
+
+
+def _isotonic(predicted: Floats, liked: Floats) -> Floats:
+    """(m,) probability of a like that rises with the prediction, fitted on these very pairs."""
+    _, place = np.unique(predicted, return_inverse=True)
+    weight = np.bincount(place).astype(np.float64)
+    share = np.bincount(place, liked) / weight
+    probability: Floats = isotonic_regression(share, weights=weight).x[place]
+    return probability
+
+
+def _figures(
+    pairs: pl.DataFrame, liked: Floats, told: tuple[Floats, Floats, Floats], seed: int
+) -> dict[str, dict[str, float | None]]:
+    """Each metric with its interval. told: ratings, what orders likes, probability of a like."""
+    rating, order, like = told
+    gap = pairs["rating"].to_numpy() - rating
+    chance = np.clip(like, FLOOR, 1.0 - FLOOR)
+    loss = -(liked * np.log(chance) + (1.0 - liked) * np.log1p(-chance))
+    frame = pairs.select("user_id").with_columns(
+        label=pl.Series(liked),
+        score=pl.Series(order),
+        square=pl.Series(gap * gap),
+        distance=pl.Series(np.abs(gap)),
+        loss=pl.Series(loss),
+        one=pl.lit(1.0),
+    )
+    sums = frame.group_by("user_id").agg(pl.col("square", "distance", "loss", "one").sum())
+    columns = sums.sort("user_id").drop("user_id").to_numpy()
+    drawn = bootstrap_means(columns, np.random.default_rng(seed))
+    means = drawn[:, :3] / drawn[:, 3:]
+    whole = columns[:, :3].sum(axis=0) / columns[:, 3].sum()
+    by_user = user_auc(frame)["auc"].to_numpy()
+    areas = bootstrap_means(by_user[:, None], np.random.default_rng(seed))
+    alone = {
+        "auc": auc(liked, order),
+        "calibration_error": calibration_error(reliability(liked, like)),
+    }
+    return {
+        "rmse": _figure(float(np.sqrt(whole[0])), np.sqrt(means[:, 0])),
+        "mae": _figure(float(whole[1]), means[:, 1]),
+        "user_auc": _figure(float(by_user.mean()) if len(by_user) else np.nan, areas[:, 0]),
+        "log_loss": _figure(float(whole[2]), means[:, 2]),
+        **{name: {"value": finite(v), "low": None, "high": None} for name, v in alone.items()},
+    }
+
+
+def _figure(value: float, samples: Floats) -> dict[str, float | None]:
+    low, high = interval(samples[:, None])
+    return {"value": finite(value), "low": finite(float(low[0])), "high": finite(float(high[0]))}

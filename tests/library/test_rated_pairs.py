@@ -1,0 +1,107 @@
+"""`pwrank evaluate --pairs`: the heads judged by ratings of the caller's, next to baselines."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pwrank.datasets import IdTypes
+from pwrank.errors import SourceError
+from pwrank.evaluation.rated_pairs import METRICS, _isotonic, judge_ratings, ratings_table
+from pwrank.lists.pairs import score_pairs
+from pwrank.user_files import read_user_file
+from tests.library.tiny_world import stage_night
+
+PAIRS = pl.DataFrame(
+    {
+        "user_id": [f"u{n % 7:02d}" for n in range(40)] + ["stranger", "u01", None],
+        "item_id": [f"{n % 19:03d}" for n in range(40)] + ["001", "unheard-of", "001"],
+        "rating": [float(1 + n * 7 % 5) for n in range(41)] + [4.0, 3.0],
+    }
+)
+
+
+def judged(night, path):
+    return judge_ratings(night.run.store, night.run.config, night.refs, path)
+
+
+@pytest.fixture
+def brought(tmp_path):
+    def write(frame=PAIRS):
+        frame.write_csv(tmp_path / "rated.csv")
+        return tmp_path / "rated.csv"
+
+    return write
+
+
+def test_the_figures_are_those_of_the_scores_that_the_command_gives(night, brought):
+    path = brought()
+    told = judged(night, path)
+    pairs = read_user_file(path, night.run.config, IdTypes())
+    heads = score_pairs(night.run.store, night.refs, pairs, heads=True)
+    gap = (PAIRS["rating"] - heads["rating"].cast(pl.Float64)).drop_nulls().to_numpy()
+    assert told["rankers"]["pwrank"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(gap**2)))
+    assert told["rankers"]["pwrank"]["mae"]["value"] == pytest.approx(np.abs(gap).mean())
+    assert (told["pairs"], told["skipped"], told["users"]) == (42, 1, 8)
+
+
+def test_every_ranker_has_every_figure_and_an_interval_around_it(night, brought):
+    told = judged(night, brought())
+    assert list(told["rankers"]) == ["pwrank", "user + item", "factorisation"]
+    for figures in told["rankers"].values():
+        assert set(figures) == set(METRICS)
+        for name in ("rmse", "mae", "user_auc", "log_loss"):
+            assert figures[name]["low"] <= figures[name]["value"] <= figures[name]["high"]
+    table = ratings_table(told)
+    assert len(table.splitlines()) == 5
+    assert "nan" not in table
+
+
+def test_it_says_the_same_twice(night, brought):
+    assert judged(night, brought()) == judged(night, brought())
+
+
+def test_a_file_without_ratings_is_refused_with_the_columns_it_has(night, brought):
+    with pytest.raises(SourceError, match=r"no column 'rating' to judge by .*user_id, item_id"):
+        judged(night, brought(PAIRS.drop("rating")))
+    with pytest.raises(SourceError, match="no row has a user, an item and a rating"):
+        judged(night, brought(PAIRS.with_columns(rating=pl.lit("good"))))
+
+
+def test_one_command_prints_the_table_and_gives_json(published_world, command, brought):
+    config = published_world.config_file
+    told = command("evaluate", "--config", config, "--pairs", brought())
+    assert told.code == 0
+    assert "factorisation" in told.out
+    with pytest.raises(SystemExit):
+        command("evaluate", "--config", config, "--pairs", brought(), "--holdout", brought())
+
+
+def test_isotonic_probabilities_are_the_best_that_rise_with_the_prediction():
+    predicted = np.array([1.0, 2.0, 2.0, 3.0, 4.0])
+    liked = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    assert _isotonic(predicted, liked) == pytest.approx([0, 2 / 3, 2 / 3, 2 / 3, 1])
+
+
+def test_a_given_split_in_the_layout_of_movielens_100k_is_learned_and_judged(
+    tiny_world, command, tmp_path
+):
+    folder = tiny_world.folder / "u1"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = [(u, i, 1 + (u + i) % 5, 880_000_000 + n) for n, (u, i) in enumerate(np.ndindex(12, 9))]
+    test = rng.permutation(len(rows))[:20].tolist()
+    lines = ["\t".join(map(str, row)) for row in rows]
+    base = [line for number, line in enumerate(lines) if number not in test]
+    (folder / "u.data").write_text("\n".join(base) + "\n")  # u1.base under the usual name
+    items = [f"{item}|word{item}|||" + "|0" * 19 for item in range(9)]
+    (folder / "u.item").write_text("\n".join(items) + "\n")
+    header = "user_id\titem_id\trating\ttimestamp\n"
+    (tmp_path / "u1.tsv").write_text(header + "\n".join(lines[n] for n in test) + "\n")
+    source = {"kind": "movielens", "folder": "u1"}
+    run = tiny_world.run(date(1997, 11, 30), source=source)
+    told = judge_ratings(run.store, run.config, stage_night(run).refs, tmp_path / "u1.tsv")
+    assert told["pairs"] == 20
