@@ -58,7 +58,8 @@ class NightScorer:
         scaled = scorer.standardised(items.popularity, ITEM)
         self._item_hidden = _array(scaled @ weight[:, ITEM].T)
         self._item_score = _array(scaled @ linear[ITEM])
-        self._center, self._scale = _array(scorer.center[PAIR]), _array(1 / scorer.spread[PAIR])
+        self._center = tuple(_array(scorer.center[PAIR]))
+        self._scale = tuple(_array(1 / scorer.spread[PAIR]))
         self._weights = _array(weight[:, PAIR].T)
         self._linear, self._readout = _array(linear[PAIR]), _array(head.readout.weight[0])
 

@@ -128,8 +128,8 @@ def add_own_places(
 def score_pairs(
     features: FloatArray,
     rows: IntArray,
-    center: FloatArray,
-    scale: FloatArray,
+    center: tuple[np.float32, ...],
+    scale: tuple[np.float32, ...],
     limit: np.float32,
     item_hidden: FloatArray,
     item_score: FloatArray,
@@ -145,29 +145,28 @@ def score_pairs(
     features (b, c, p + 1): p columns to standardise, the last one is part of the score already.
     weights (p, h): of the hidden layer, to which item_hidden (n, h) and user_hidden (b, h) belong.
     """
-    known, width = len(center), len(readout)
-    hidden = np.empty(width, np.float32)
+    known, width = len(center), len(readout)  # known: constant once compiled, as it is of a tuple
+    values = np.empty(known, np.float32)
     for user in range(len(rows)):
         for place in range(rows.shape[1]):
             row = rows[user, place]
             if row < 0:
                 out[user, place] = ZERO
                 continue
-            for h in range(width):
-                hidden[h] = item_hidden[row, h] + user_hidden[user, h]
             score = item_score[row] + user_score[user] + features[user, place, known]
             for j in range(known):
                 value = (features[user, place, j] - center[j]) * scale[j]
-                value = min(max(value, -limit), limit)
-                score += value * linear[j]
-                for h in range(width):
-                    hidden[h] += value * weights[j, h]
+                values[j] = min(max(value, -limit), limit)
+                score += values[j] * linear[j]
             for h in range(width):
-                x = min(max(hidden[h] * ROOT_HALF, -FAR), FAR)
+                hidden = item_hidden[row, h] + user_hidden[user, h]
+                for j in range(known):
+                    hidden += values[j] * weights[j, h]
+                x = min(max(hidden * ROOT_HALF, -FAR), FAR)
                 y = x * x
                 top = (((((P6 * y + P5) * y + P4) * y + P3) * y + P2) * y + P1) * y + P0
                 low = (((Q4 * y + Q3) * y + Q2) * y + Q1) * y + Q0
-                score += HALF * hidden[h] * (ONE + x * top / low) * readout[h]
+                score += HALF * hidden * (ONE + x * top / low) * readout[h]
             out[user, place] = score
 
 

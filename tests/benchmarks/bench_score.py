@@ -24,7 +24,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from pwrank.ranker.model import ItemTable, UserTable
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +92,7 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
     import torch
 
     from pwrank.ranker.model_inputs import history_paths, read_histories
-    from pwrank.ranker.pair_features import pair_features, user_features
+    from pwrank.ranker.pair_features import user_features
     from pwrank.ranker.user_blocks import block_table, user_blocks
     from pwrank.score import load_scorer
     from tests.benchmarks.generated_night import open_night
@@ -109,7 +114,7 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
     @torch.no_grad()
     def plain() -> torch.Tensor:
         past = items.vectors[users.batch.item]
-        features = pair_features(users, items, candidates)
+        features = gathered_features(users, items, candidates)
         both = (users.vectors, items.vectors[candidates], past, users.batch.mask, features)
         raw = ranker.pair_scorer("engagement", *both)
         return ranker.calibrator(raw, user_features(users, items))
@@ -124,6 +129,21 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
         "ratio": statistics.median(theirs / ours for ours, theirs in took),
         "largest_difference": difference,
     }
+
+
+def gathered_features(users: UserTable, items: ItemTable, candidates: torch.Tensor) -> torch.Tensor:
+    """`pair_features` without its shortcut: every vector of every pair is fetched."""
+    from unittest import mock
+
+    import torch
+
+    from pwrank.ranker import pair_features
+
+    def fetched(queries: torch.Tensor, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bqd,bcd->bqc", queries, table[rows])
+
+    with mock.patch.object(pair_features, "_inner_products", fetched):
+        return pair_features.pair_features(users, items, candidates)
 
 
 def seconds(work: Callable[[], object]) -> float:
