@@ -24,7 +24,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, is_intact, sign
 from pwrank.store import fingerprint
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 """Raise when the same inputs would give another index."""
 
 

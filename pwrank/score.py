@@ -46,7 +46,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, fingerprint, write_dataset
 
-SCORE_VERSION = 3
+SCORE_VERSION = 4
 """Raise when the same inputs would give other lists."""
 
 

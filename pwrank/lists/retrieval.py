@@ -24,7 +24,7 @@ from pwrank.ranker.history import FloatArray, IntArray
 from pwrank.ranker.user_blocks import BLOCK_USERS
 
 TRAINING_POINTS_PER_LIST = 64
-"""FAISS asks for at least 39 points a list."""
+"""FAISS asks for at least 39 points a list; of more, a sample is as good and sooner done."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def _inverted_file(pool: Pool) -> ApproximateIndex:
     lists = min(lists, max(1, len(vectors) // TRAINING_POINTS_PER_LIST))
     coarse = faiss.IndexFlatIP(vectors.shape[1])
     index = faiss.IndexIVFFlat(coarse, vectors.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
+    index.cp.max_points_per_centroid = TRAINING_POINTS_PER_LIST
     index.train(vectors)
     index.add_with_ids(vectors, pool.rows)
     return _with_centroids(index)
