@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pwrank.datasets import DatasetRef, IdTypes
+from pwrank.datasets import DatasetRef
 from pwrank.embed import embeddings_of
 from pwrank.encoder.text_encoder import identify_encoder
 from pwrank.errors import SourceError
@@ -79,7 +79,7 @@ def count_night(
     started = clock()
     histories = _build_histories(run, scratch, landed, items["item_id"])
     built += clock() - started
-    known = _known_interactions(run, old["interactions"])
+    rows, known = _known_users(run, old["interactions"])
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0
     users = _distinct(known, _user_ids(scratch, histories), factor)
@@ -91,7 +91,7 @@ def count_night(
     )
     new_items = items.filter("new").height
     more = 1.0 + (grown - 1.0) * new_items / max(items.height, 1)
-    interactions = known.height + round(new_rows * factor)
+    interactions = rows + round(new_rows * factor)
     return Counts(
         files=sum(len(table.files) for table in waiting),
         bytes_in=sum(table.bytes for table in waiting),
@@ -162,13 +162,14 @@ def _build_histories(
         return None
 
 
-def _known_interactions(run: Run, drops: list[Drop]) -> pl.DataFrame:
-    """user_id of every landed interaction before the cut."""
+def _known_users(run: Run, drops: list[Drop]) -> tuple[int, pl.DataFrame]:
+    """How many landed interactions lie before the cut, and whose they are: user_id, each once."""
     files = [run.store.lake / name for drop in drops for name in drop.files]
     if not files:
-        ids = run.store.id_types() or IdTypes()
-        return pl.DataFrame(schema={"user_id": ids.user.dtype})
-    return before_cut(pl.scan_parquet(files), run.cut).select("user_id").collect()
+        return 0, pl.DataFrame(schema={"user_id": lake_id_types(run).user.dtype})
+    counts = before_cut(pl.scan_parquet(files), run.cut).group_by("user_id").len()
+    found = counts.collect(engine="streaming")
+    return int(found["len"].sum()), found.select("user_id")
 
 
 def _user_ids(scratch: Store, histories: DatasetRef | None) -> pl.DataFrame:
@@ -184,14 +185,11 @@ def _item_ids(scratch: Store, landed: Landed) -> pl.DataFrame:
 
 
 def _distinct(known: pl.DataFrame, share: pl.DataFrame, factor: float) -> int:
-    """Distinct ids of what is known and of what a share stands for."""
+    """Distinct ids: those known, each in a row of its own, and those that a share stands for."""
     if share.is_empty():
-        return known.n_unique() if known.height else 0
-    new = share.unique()
-    if known.height:
-        new = new.join(known.unique(), on=known.columns, how="anti")
-    before = known.n_unique() if known.height else 0
-    return before + round(new.height * _growth(share, factor))
+        return known.height
+    new = share.unique().join(known, on=known.columns, how="anti")
+    return known.height + round(new.height * _growth(share, factor))
 
 
 def _growth(share: pl.DataFrame, factor: float) -> float:
