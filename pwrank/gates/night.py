@@ -22,6 +22,9 @@ from pwrank.ranker.model_inputs import history_paths, users_path
 from pwrank.run import Run
 from pwrank.store import Progress
 
+HOT_ITEMS, HOT_DAYS = 20, (1, 7)
+"""Items of the last day, and of the last week, that may rise into every list overnight."""
+
 LISTS_DEPEND_ON = ("clean", "encoder", "index", "score", "rerank")
 """Sections of the configuration that change the lists of one and the same model."""
 
@@ -34,14 +37,39 @@ def judge_night(
     last = last_publication(run.store, run.as_of)
     lists = _last_lists(run, night, last) if last else None
     users = sum(check.users_listed for check in checks)
+    hot = hot_items(history_paths(run.store, night.histories))
     parts = staged.file_paths(run.store.lake)
     found = [
         *row_verdicts(checks, run.config),
-        *compare_with_last(parts, users, lists, run.config.gates),
+        *compare_with_last(
+            parts,
+            users,
+            lists,
+            run.config.gates,
+            hot=hot_items(history_paths(run.store, histories)),
+        ),
         *judge_floor(run, night, checks),
         *judge_model(run, night, new=last is None or model_of(last) != night.model.key),
     ]
     return overridden(found, run.overrides)
+
+
+def hot_items(histories: list[Path]) -> pl.Series:
+    """`item_id` of the items that most was done with in the last day, or week, of the log."""
+    rows = pl.scan_parquet(histories).select("item_id", "occurred_at")
+    end = rows.select(pl.col("occurred_at").max()).collect().item()
+    if end is None:
+        return rows.select("item_id").collect()["item_id"]
+    hottest = [
+        rows.filter(pl.col("occurred_at") > end - timedelta(days=days))
+        .group_by("item_id")
+        .len()
+        .sort("len", "item_id", descending=[True, False])
+        .head(HOT_ITEMS)
+        .select("item_id")
+        for days in HOT_DAYS
+    ]
+    return pl.concat(hottest).unique().sort("item_id").collect()["item_id"]
 
 
 def _last_lists(run: Run, night: NightRefs, last: Mapping[str, Any]) -> LastLists:

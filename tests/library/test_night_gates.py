@@ -14,11 +14,12 @@ import torch
 from pwrank.config import GatesConfig, IndexConfig
 from pwrank.gates.comparison import LastLists, compare_with_last
 from pwrank.gates.model import recall_verdict, try_at_work, validation_verdict
+from pwrank.gates.night import hot_items
 from pwrank.gates.verdicts import ALL_GATES, checked_overrides
 from pwrank.lists.exact_search import make_pool
 from pwrank.lists.retrieval import build_index
 from pwrank.ranker.model import Ranker
-from tests.library.judged_world import rankings
+from tests.library.judged_world import log, rankings
 from tests.library.lively_world import NEXT_NOW, TOMORROW
 from tests.library.tiny_world import stage_night
 
@@ -32,11 +33,12 @@ def lists(seed=1):
     return rankings({person: rng.sample(ITEMS, 10) for person in PEOPLE})
 
 
-def compared(tmp_path, tonight, before, *, same=True, gates=None):
+def compared(tmp_path, tonight, before, *, same=True, hot=()):
     path = tmp_path / "part-00000.parquet"
     tonight.write_parquet(path)
     last = LastLists("2024-02-29", before.lazy(), same) if before is not None else None
-    found = compare_with_last([path], 60, last, gates or GatesConfig())
+    told = pl.Series("item_id", hot, dtype=pl.String)
+    found = compare_with_last([path], 60, last, GatesConfig(), hot=told)
     assert len(found) == 5
     return {verdict.gate: verdict for verdict in found}
 
@@ -66,11 +68,23 @@ def test_scores_that_moved_are_refused(tmp_path):
     assert "then" in found["score distribution"].sample
 
 
-def test_an_item_that_is_in_every_list_at_once_is_refused(tmp_path):
+def test_an_item_that_is_in_every_list_at_once_is_refused_unless_people_took_it(tmp_path):
     last_place = pl.when(pl.col("rank") == 10).then(pl.lit("hype")).otherwise("item_id")
-    found = compared(tmp_path, lists().with_columns(last_place.alias("item_id")), lists())
+    everywhere = lists().with_columns(last_place.alias("item_id"))
+    found = compared(tmp_path, everywhere, lists())
     assert refused(found) == {"item takeover"}
     assert "hype" in found["item takeover"].sample
+    assert refused(compared(tmp_path, everywhere, lists(), hot=["hype"])) == set()
+
+
+def test_hot_is_what_was_done_most_in_the_last_day_or_week(tmp_path):
+    rows = [("u", f"i{n % 40:02d}", -3 - n / 1000) for n in range(400)]
+    rows += [("u", f"hot{n % 3}", -0.5) for n in range(9)] + [("u", "old", -30)] * 99
+    log(rows).write_parquet(tmp_path / "part-00000.parquet")
+    hot = hot_items([tmp_path / "part-00000.parquet"]).to_list()
+    assert {"hot0", "hot1", "hot2"} <= set(hot)
+    assert "old" not in hot
+    assert 20 <= len(hot) <= 40
 
 
 def test_users_who_lose_their_personal_list_are_counted(tmp_path):
