@@ -41,13 +41,7 @@ def judge_night(
     parts = staged.file_paths(run.store.lake)
     found = [
         *row_verdicts(checks, run.config),
-        *compare_with_last(
-            parts,
-            users,
-            lists,
-            run.config.gates,
-            hot=hot_items(history_paths(run.store, histories)),
-        ),
+        *compare_with_last(parts, users, lists, run.config.gates, hot=hot),
         *judge_floor(run, night, checks),
         *judge_model(run, night, new=last is None or model_of(last) != night.model.key),
     ]
