@@ -30,6 +30,7 @@ COMMANDS = {
     "show": "a user's history, list and reasons",
     "status": "published dates and their figures",
     "rollback": "make an earlier published date current",
+    "diff": "how much two published dates differ, and because of what",
     "forget": "take a person out of everything the lake holds, for good",
     "report": "where the page of a date is",
     "doctor": "is this machine fit to run it",

@@ -101,15 +101,23 @@ def _reasons(counts: Mapping[str, int]) -> str:
 def published_night(store: "Store", as_of: date | None) -> "tuple[dict[str, Any], NightRefs]":
     """A publication, the current one by default, and what it was made from."""
     from pwrank.errors import LakeError
-    from pwrank.publication import read_current, read_publication
+    from pwrank.publication import read_current
     from pwrank.published_refs import read_night
 
     current = read_current(store)
     if as_of is None and current is None:
         raise LakeError(f"nothing is published in {store.lake}; `pwrank run` publishes")
     wanted = as_of or date.fromisoformat((current or {})["as_of"])
-    try:
-        publication = read_publication(store, wanted)
-    except FileNotFoundError:
-        raise LakeError(f"{wanted} is not published; `pwrank run --as-of {wanted}`") from None
+    publication = publication_of(store, wanted)
     return publication, read_night(store, publication)
+
+
+def publication_of(store: "Store", as_of: date) -> dict[str, Any]:
+    """The publication of a date. Raises LakeError if there is none."""
+    from pwrank.errors import LakeError
+    from pwrank.publication import read_publication
+
+    try:
+        return read_publication(store, as_of)
+    except FileNotFoundError:
+        raise LakeError(f"{as_of} is not published; `pwrank run --as-of {as_of}`") from None

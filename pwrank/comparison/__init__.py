@@ -1,0 +1,1 @@
+"""Two published dates beside each other: how much changed, and because of what."""
