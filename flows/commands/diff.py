@@ -126,7 +126,7 @@ def _why_text(why: "Attribution | str") -> str:
         if kept.unchanged < 1:
             lines.append(
                 f"lists of {day} scored again differ from those published (RBO@10 {kept.rbo:.3f}): "
-                "the code or the machine changed"
+                "code or machine changed, or somebody was forgotten"
             )
     return "\n".join(lines)
 

@@ -70,8 +70,8 @@ class Attribution:
     factors: tuple[Factor, ...]
     together: Change
     reproduced: Mapping[str, Change]
-    """Lists of the sample, published against scored again, by date: all 1 unless the code or the
-    machine changed since."""
+    """Lists of the sample, published against scored again, by date: all 1 unless code or machine
+    changed since, or somebody was forgotten whose rows the night's index had counted."""
 
 
 def attribute(
