@@ -22,7 +22,7 @@ from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.popularity import item_activity
 from pwrank.score import Scorer, score_users
 
-SAMPLE_TEXTS = 512
+SAMPLE_TEXTS = 1024
 SAMPLE_USERS = 256
 
 

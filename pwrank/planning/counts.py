@@ -82,9 +82,10 @@ def count_night(
     rows, known = _known_users(run, old["interactions"])
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0
-    users = _distinct(known, _user_ids(scratch, histories), factor)
+    more_users = _growth(scratch, landed["interactions"], "user_id")
+    users = _distinct(known, _user_ids(scratch, histories), more_users)
     listed = sum(drop.rows_landed for drop in (*landed["users"].drops, *old["users"]))
-    grown = _growth(_item_ids(scratch, landed["items"]), landed["items"].factor)
+    grown = _growth(scratch, landed["items"], "item_id")
     hashes = items.filter(pl.col("content_hash") != "").unique("content_hash")
     missing = hashes.filter(
         pl.col("content_hash").is_in(_missing(run, hashes["content_hash"]).implode())
@@ -178,30 +179,44 @@ def _user_ids(scratch: Store, histories: DatasetRef | None) -> pl.DataFrame:
     return pl.read_parquet(paths, columns=["user_id"]) if paths else pl.DataFrame()
 
 
-def _item_ids(scratch: Store, landed: Landed) -> pl.DataFrame:
-    """item_id of every row of the share."""
-    paths = [scratch.lake / name for drop in landed.drops for name in drop.files]
-    return pl.read_parquet(paths, columns=["item_id"]) if paths else pl.DataFrame()
-
-
-def _distinct(known: pl.DataFrame, share: pl.DataFrame, factor: float) -> int:
+def _distinct(known: pl.DataFrame, share: pl.DataFrame, grown: float) -> int:
     """Distinct ids: those known, each in a row of its own, and those that a share stands for."""
     if share.is_empty():
         return known.height
     new = share.unique().join(known, on=known.columns, how="anti")
-    return known.height + round(new.height * _growth(share, factor))
+    return known.height + round(new.height * grown)
 
 
-def _growth(share: pl.DataFrame, factor: float) -> float:
-    """How many times as many distinct ids `factor` times as many rows hold (Heaps' law).
+def _growth(scratch: Store, landed: Landed, column: str) -> float:
+    """How many times as many distinct ids all rows hold as the share does.
 
-    The exponent is read off the share and a random half of it.
+    Distinct ids grow with a power of the rows (Heaps' law) that falls as they run out. It is read
+    off a quarter, a half and all of the share, in whole files, or in the first rows of a single
+    one: a random part of the rows would not do, since a user's rows lie together.
     """
-    if factor <= EXACT or share.is_empty():
+    parts = [[scratch.lake / name for name in drop.files] for drop in landed.drops if drop.files]
+    if landed.factor <= EXACT or not parts:
         return 1.0
-    half = share.sample(fraction=0.5, seed=0).n_unique()
-    exponent = math.log2(share.n_unique() / half) if half else 1.0
-    return float(factor ** min(1.0, max(0.0, exponent)))
+    frames = [pl.read_parquet(paths, columns=[column]) for paths in parts]
+    whole = pl.concat(frames)
+    several = len(frames) >= 4  # noqa: PLR2004 - a quarter of them is one
+    half = pl.concat(frames[::2]) if several else whole.head(whole.height // 2)
+    quarter = pl.concat(frames[::4]) if several else whole.head(whole.height // 4)
+    late = _exponent(half, whole)
+    slowing = min(0.0, late - _exponent(quarter, half))
+    doublings, grown = math.log2(landed.factor), 1.0
+    while doublings > 0:
+        late = max(0.0, late + slowing)
+        grown *= 2 ** (late * min(1.0, doublings))
+        doublings -= 1
+    return grown
+
+
+def _exponent(small: pl.DataFrame, large: pl.DataFrame) -> float:
+    """Of the growth of distinct ids from some rows to more; 1 where they are too few to tell."""
+    if small.is_empty() or small.height == large.height:
+        return 1.0
+    return min(1.0, math.log(large.n_unique() / small.n_unique(), large.height / small.height))
 
 
 def _catalogue_items(

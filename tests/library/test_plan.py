@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from pwrank.plan_log import NightPlan, StagePlan, compare, read_plan, write_plan
-from pwrank.planning.counts import _growth
 from pwrank.planning.night import Measure, plan_night
 from pwrank.stage_log import STAGE_ORDER, StageRecord, write_stage_record
 from tasks import planning
@@ -145,12 +144,19 @@ def test_of_a_large_file_the_beginning_stands_for_the_rest(tiny_world, name):
     assert told["users"] == pytest.approx(700, rel=0.1)
 
 
-def test_distinct_ids_grow_slower_than_rows_where_the_rows_repeat_them():
-    once = pl.DataFrame({"id": range(1000)})
-    often = pl.DataFrame({"id": [n % 50 for n in range(1001)]})
-    assert _growth(once, 4.0) == pytest.approx(4.0)
-    assert _growth(often, 4.0) == pytest.approx(1.0)
-    assert _growth(often, 1.0) == 1.0
+@pytest.mark.parametrize("users", ["the same every day", "others every day"])
+def test_users_grow_with_the_days_only_where_each_day_brings_others(tiny_world, users):
+    for path in tiny_world.drops.glob("*.csv"):
+        path.unlink()
+    for day in range(80):
+        first = 0 if users == "the same every day" else 5 * day
+        when = f"2024-02-01T00:{day % 60:02d}:00"
+        # Each user does much at once: a random half of the rows still knows nearly all users.
+        rows = [(f"v{first + n % 5}", f"{n:03d}", when, 3, "view") for n in range(20)]
+        tiny_world.write_drop(f"day-{day:02d}.csv", rows)
+    size = sum(path.stat().st_size for path in tiny_world.drops.glob("*.csv"))
+    told = work(quick(tiny_world.run(), share_bytes=size // 4), "ingest")
+    assert told["users"] == pytest.approx(5 if users == "the same every day" else 400, rel=0.1)
 
 
 def test_seconds_are_measured_where_no_night_tells_them(tiny_world):
