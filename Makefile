@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench audit licences clean
+.PHONY: demo test check bench faults audit licences clean
 
 demo: .venv/.demo
 	.venv/bin/pwrank demo
@@ -22,6 +22,10 @@ bench: $(BENCHMARKS)
 
 bench-%: .venv-bench/.installed
 	.venv-bench/bin/python tests/benchmarks/bench_$*.py $(BENCH)
+
+# Two hundred kills and more; some twenty minutes.
+faults: .venv/.test
+	.venv/bin/python -m tests.faults.campaign --kills 200
 
 audit: .venv/.test
 	$(PIP) --editable '.[audit]'

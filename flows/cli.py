@@ -139,7 +139,10 @@ def _drop_unwritable_output() -> None:
 def _tell(answer: Any, *, as_json: bool) -> None:
     """Print what a command has to say, and notice here if nobody listens any more."""
     if as_json:
-        print(json.dumps(answer.data, indent=1, default=str, ensure_ascii=False))
+        from pwrank.store import finite
+
+        data = finite(answer.data)
+        print(json.dumps(data, indent=1, default=str, ensure_ascii=False, allow_nan=False))
     else:
         print(answer.text)
     sys.stdout.flush()

@@ -19,7 +19,9 @@ from pwrank.datasets import DatasetRef
 from pwrank.encoder.parts import EmbeddingParts, read_embeddings
 from pwrank.encoder.text_encoder import TextEncoder, identify_encoder, load_encoder
 from pwrank.errors import ContractError, ModelUnavailableError, PwrankError
+from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.published_refs import DEGRADED
+from pwrank.run import cut_of
 from pwrank.store import Progress, Store, fingerprint
 
 __all__ = ["count_missing_texts", "embed", "read_embeddings"]
@@ -223,5 +225,6 @@ def _embed(
             **text_counts(hashes, distinct, missing),
             "tokens": tokens,
             "description": identity.description,
+            SEEN_UNTIL: horizon_of(cut_of(as_of, config.time_zone), catalogue),
         },
     )

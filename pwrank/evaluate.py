@@ -18,6 +18,7 @@ from pwrank.encoder.parts import read_embeddings
 from pwrank.evaluation.figures import PUBLISHED
 from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
+from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.publication import last_publication, read_rankings
 from pwrank.run import cut_of
 from pwrank.signatures import verify_publication
@@ -71,7 +72,8 @@ def evaluate(
         else None,
     }
     write_json(store.folder("reports", as_of, key) / METRICS_FILE, content)
-    told = _headline(content)
+    cut = cut_of(as_of, config.time_zone)
+    told = {**_headline(content), SEEN_UNTIL: horizon_of(cut, *inputs)}
     return store.commit("reports", as_of, key, files=[METRICS_FILE], rows=0, figures=told)
 
 

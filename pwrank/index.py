@@ -11,6 +11,7 @@ import numpy as np
 from pwrank.config import Config, IndexConfig
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
+from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.exact_search import Pool, make_pool
 from pwrank.lists.item_index import with_unknown_item, write_item_index
 from pwrank.lists.retrieval import ApproximateIndex, RecallCertificate, build_index
@@ -109,4 +110,5 @@ def index(
     figures: dict[str, Any] = {"items": listed.num_items, "known_by_text": int((~known[:-1]).sum())}
     figures |= asdict(certificate) | {SIGNED: sign(folder, files)}
     figures |= {DEGRADED: degraded} if degraded else {}
+    figures[SEEN_UNTIL] = horizon_of(run.cut, histories, catalogue, embeddings, model)
     return store.commit("index", run.as_of, key, files=files, rows=len(offered), figures=figures)

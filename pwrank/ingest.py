@@ -29,7 +29,7 @@ from pwrank.landing.drops import (
 from pwrank.landing.land import land, parse_key
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
-from pwrank.sources import id_types, list_files
+from pwrank.sources import Table, id_types, list_files
 from pwrank.store import Progress, Store
 from pwrank.views.catalogue import build_catalogue
 from pwrank.views.histories import build_histories
@@ -90,6 +90,19 @@ def _landing_account(drops: Sequence[Drop], *, unchanged: int) -> dict[str, Any]
     }
 
 
+def known_drops(store: Store, known_at: datetime, *, everything: bool) -> dict[Table, list[Drop]]:
+    """Drops that exist for a run, by table, as one moment of the ledger has them.
+
+    everything: also what a run beside this one landed after this one had begun.
+    """
+    with landing_lock(store):
+        ledger = {table: read_drops(store, table) for table in PARSERS}
+    if everything:
+        landed = [drop.ingested_at for drops in ledger.values() for drop in drops]
+        known_at = max([known_at, *landed])
+    return {table: visible_drops(drops, known_at) for table, drops in ledger.items()}
+
+
 def ingest(
     store: Store,
     config: Config,
@@ -111,9 +124,8 @@ def ingest(
     """
     store.sweep_temporary()
     landed = land_drops(store, config, now=now, progress=progress)
-    items = visible_drops(read_drops(store, "items"), known_at)
-    interactions = visible_drops(read_drops(store, "interactions"), known_at)
-    catalogue = build_catalogue(store, items, config, as_of=as_of, cut=cut)
+    drops = known_drops(store, known_at, everything=known_at >= now)
+    catalogue = build_catalogue(store, drops["items"], config, as_of=as_of, cut=cut)
     judge_input(
         store,
         config,
@@ -126,8 +138,8 @@ def ingest(
     known_items = pl.read_parquet(path, columns=["item_id"])["item_id"]
     histories = build_histories(
         store,
-        interactions,
-        visible_drops(read_drops(store, "users"), known_at),
+        drops["interactions"],
+        drops["users"],
         config,
         known_items=known_items,
         as_of=as_of,

@@ -53,6 +53,26 @@ def read_publication(store: Store, as_of: date) -> dict[str, Any]:
     return read_json(publication_path(store, as_of))
 
 
+def remember_retired(store: Store, as_of: date) -> None:
+    """Keep what a date needs to be made again as it was, before its publication goes."""
+    publication = read_publication(store, as_of)
+    told = {name: publication[name] for name in ("as_of", "version", "known_at")}
+    model = {name: publication["inputs"]["model"][name] for name in ("as_of", "key")}
+    write_json(_retired_path(store, as_of), {**told, "inputs": {"model": model}})
+
+
+def read_earlier(store: Store, as_of: date) -> dict[str, Any] | None:
+    """What is kept of a date that is published, or was until it was retired; None if never."""
+    for path in (publication_path(store, as_of), _retired_path(store, as_of)):
+        with contextlib.suppress(FileNotFoundError):
+            return read_json(path)
+    return None
+
+
+def _retired_path(store: Store, as_of: date) -> Path:
+    return store.control / "retired" / f"as_of={as_of}.json"
+
+
 def published_dates(store: Store) -> list[date]:
     """Dates with a publication, oldest first."""
     names = (path.stem for path in (store.control / "published").glob("as_of=*.json"))
@@ -85,6 +105,15 @@ def write_current(store: Store, publication: dict[str, Any], **note: Any) -> Non
         "moves": [*moves, target][-KEPT_MOVES:],
     }
     write_json(store.control / "current.json", pointer)
+
+
+def follow_current(store: Store, publication: Mapping[str, Any]) -> None:
+    """Let the pointer name the lists that its date has now; why it stands there is kept."""
+    pointer = read_current(store)
+    if pointer and pointer["version"] != publication["version"]:
+        kept = ("moved", "at", "held_until_after")
+        note = {name: pointer[name] for name in kept if name in pointer}
+        write_current(store, dict(publication), **note)
 
 
 def names_to_show(store: Store, staged: Path, files: Sequence[str], as_of: date) -> list[str]:

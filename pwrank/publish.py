@@ -14,9 +14,11 @@ from pwrank.errors import GateRefusedError
 from pwrank.gates.arrival import read_drift
 from pwrank.gates.night import judge_night
 from pwrank.gates.verdicts import Verdict, how_to_override, refusal_lines
+from pwrank.horizon import SEEN_UNTIL, horizon_of, known_until
 from pwrank.lists.ladder import degradations
 from pwrank.publication import (
     RANKINGS_VERSION,
+    follow_current,
     link_parts,
     names_to_show,
     publication_path,
@@ -24,6 +26,7 @@ from pwrank.publication import (
     rankings_path,
     read_current,
     read_publication,
+    remember_retired,
     unlink_parts,
     write_current,
 )
@@ -65,7 +68,8 @@ def publish(
     """Check the staged rankings and publish them.
 
     Raises GateRefusedError, with nothing changed for readers, if a gate refuses. The pointer moves
-    only forward: a backfill of an older date does not make it current.
+    only forward: a backfill of an older date does not make it current; and after a rollback only
+    past all that was published then, so that what was rolled back from does not come back.
     """
     store = run.store
     if SIGNED in staged.figures:
@@ -94,12 +98,16 @@ def rollback(
 ) -> dict[str, Any]:
     """Make an earlier publication current: one pointer moves, nothing is copied.
 
+    It stays so until a date is published that is newer than all there are now.
+
     now: when, for the record in the pointer. Raises LakeError if a file of it is not the one that
     was published.
     """
     publication = read_publication(store, to)
     verify_publication(store, publication)
-    write_current(store, publication, moved=reason, at=now and now.isoformat())
+    newest = published_dates(store)[-1]
+    held = {"held_until_after": newest.isoformat()} if to < newest else {}
+    write_current(store, publication, moved=reason, at=now and now.isoformat(), **held)
     return publication
 
 
@@ -114,6 +122,7 @@ def retire(store: Store, *, keep_nights: int, as_of: date) -> list[date]:
         protected.add(date.fromisoformat(current["as_of"]))
     gone = [day for day in published_dates(store) if day not in protected]
     for day in gone:
+        remember_retired(store, day)
         publication_path(store, day).unlink(missing_ok=True)
         unlink_parts(store, day)
     for name in NIGHTLY_DATASETS:
@@ -139,21 +148,20 @@ def _is_visible(store: Store, publication: Mapping[str, Any], as_of: date) -> bo
 
 
 def _point(store: Store, publication: Mapping[str, Any], *, reused: bool) -> Published:
-    """Move the pointer if this date is not older than the current one."""
-    as_of = date.fromisoformat(publication["as_of"])
-    pointer = read_current(store)
-    newest = pointer is None or as_of >= date.fromisoformat(pointer["as_of"])
-    moves = newest and (pointer is None or pointer["version"] != publication["version"])
-    if moves:
-        at = publication["published_at"]
-        write_current(store, dict(publication), moved="published", at=at)
+    """Move the pointer if this date is newer than the current one and than what holds it there."""
+    as_of = publication["as_of"]
+    pointer = read_current(store) or {"as_of": ""}
+    if as_of > max(pointer["as_of"], pointer.get("held_until_after", "")):
+        write_current(store, dict(publication), moved="published", at=publication["published_at"])
+    elif as_of == pointer["as_of"]:
+        follow_current(store, publication)
     return Published(
-        as_of=as_of,
+        as_of=date.fromisoformat(as_of),
         version=publication["version"],
         rows=publication["rows"],
         users=publication["users"],
         reused=reused,
-        current=newest,
+        current=as_of == (read_current(store) or pointer)["as_of"],
         gates=publication["gates"],
     )
 
@@ -189,7 +197,8 @@ def _describe(
         "config_hash": section_hash(run.config),
         "code_version": code_version(),
         "cut": run.cut.isoformat(),
-        "known_at": run.known_at.isoformat(),
+        "known_at": known_until(staged, at_least=run.known_at).isoformat(),
+        SEEN_UNTIL: horizon_of(run.cut, staged, *night.refs()),
         "published_at": run.now.isoformat(),
         "degraded": degradations(store, night),
         "gates": gates,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -10,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from zoneinfo import ZoneInfo
 
 from pwrank.config import Config
-from pwrank.publication import read_publication
+from pwrank.publication import read_earlier
 from pwrank.store import Store
 
 
@@ -54,13 +53,13 @@ def open_run(
 ) -> Run:
     """Open the lake and fix what the run may know.
 
-    A date that was published before is repeated as it was known then, whatever arrived since;
-    `known_at = now` takes everything.
+    A date that was published before, even one that is retired, is repeated as it was known then,
+    whatever arrived since; `known_at = now` takes everything. A date that never was takes
+    everything, else no history could be backfilled.
     """
     store = Store(config.lake).open()
-    if known_at is None:
-        with contextlib.suppress(FileNotFoundError):
-            known_at = datetime.fromisoformat(read_publication(store, as_of)["known_at"])
+    if known_at is None and (earlier := read_earlier(store, as_of)):
+        known_at = datetime.fromisoformat(earlier["known_at"])
     return Run(config, as_of, now, known_at or now, dict(overrides or {}))
 
 

@@ -20,6 +20,7 @@ from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
+from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.candidates import Candidates, find_candidates
 from pwrank.lists.exact_search import Pool
 from pwrank.lists.item_index import ItemIndex, read_item_index
@@ -212,4 +213,5 @@ def commit_staged(run: Run, night: NightRefs) -> DatasetRef:
     by_source = staged.group_by("source").len().sort("source").collect()
     figures = {"users": users, "rows_by_source": dict(by_source.iter_rows())}
     figures[SIGNED] = sign(folder, names)
+    figures[SEEN_UNTIL] = horizon_of(run.cut, *night.refs())
     return store.commit("staged", run.as_of, key, files=names, rows=rows, figures=figures)

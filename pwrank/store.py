@@ -8,9 +8,9 @@ not exist for a reader, and the next run writes it again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -25,20 +25,32 @@ import polars as pl
 
 from pwrank.datasets import LAKE_FORMAT, Dataset, DatasetRef, IdType, IdTypes
 from pwrank.errors import LakeError
+from pwrank.holds import TEMPORARY, held_file, held_folder, remove_if_abandoned
 
 COMPRESSION_LEVEL = 1
 """zstd 1 against 3 on rankings: 4 % larger, written twice as fast."""
 
-TEMPORARY = ".tmp-held-"
-"""Prefix of what is being written; its writer holds a lock on it, which dies with the writer."""
-
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically."""
+    """Write a JSON file atomically; JSON has no word for what is not finite, so that is null."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, default=str)
+    plain = finite(content)
+    text = json.dumps(
+        plain, indent=1, sort_keys=True, ensure_ascii=False, default=str, allow_nan=False
+    )
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """The same JSON-like value with null for every number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(held) for held in value]
+    return value
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -83,7 +95,7 @@ def shard_of(ids: pl.Series, shards: int) -> pl.Series:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well."""
-    handle, temporary = _held_file(path.parent, path.suffix)
+    handle, temporary = held_file(path.parent, path.suffix)
     try:
         yield temporary
         flush_file(temporary)
@@ -99,58 +111,12 @@ def replacing(path: Path) -> Iterator[Path]:
 def scratch_folder(root: Path) -> Iterator[Path]:
     """A folder below `root` that is gone, with what is left in it, when the block ends."""
     root.mkdir(parents=True, exist_ok=True)
-    handle, scratch = _held_folder(root)
+    handle, scratch = held_folder(root)
     try:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         os.close(handle)
-
-
-def _held_file(folder: Path, suffix: str) -> tuple[int, Path]:
-    """A new temporary file, open and locked."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY, suffix=suffix)
-        if _hold(handle):
-            return handle, Path(name)
-
-
-def _held_folder(root: Path) -> tuple[int, Path]:
-    """A new temporary folder, open and locked."""
-    while True:
-        scratch = Path(tempfile.mkdtemp(dir=root, prefix=TEMPORARY))
-        with contextlib.suppress(FileNotFoundError):  # swept before it was held
-            handle = os.open(scratch, os.O_RDONLY)
-            if _hold(handle):
-                return handle, scratch
-
-
-def _hold(handle: int) -> bool:
-    """Lock what was just made; false, and closed, where another run swept it before that."""
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    if os.fstat(handle).st_nlink:
-        return True
-    os.close(handle)
-    return False
-
-
-def _remove_if_abandoned(temporary: Path) -> bool:
-    """Remove it unless a running writer holds its lock; locked while it goes."""
-    try:
-        handle = os.open(temporary, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(handle)
-    return True
 
 
 def flush_file(path: Path) -> None:
@@ -269,7 +235,7 @@ class Store:
     def sweep_temporary(self) -> int:
         """Remove what a killed run was writing; what is being written now is left alone."""
         found = list(self.lake.glob(f"**/{TEMPORARY}*"))
-        return sum(_remove_if_abandoned(path) for path in found)
+        return sum(remove_if_abandoned(path) for path in found)
 
     def _relative(self, name: str, as_of: date | None, key: str) -> str:
         return f"{name}/as_of={as_of}/{key}" if as_of else f"{name}/{key}"

@@ -13,6 +13,8 @@ from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
 from pwrank.errors import is_transient
+from pwrank.horizon import SEEN_UNTIL, horizon_of
+from pwrank.publication import read_earlier
 from pwrank.published_refs import DEGRADED
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import DUE, write_model_card
@@ -83,6 +85,8 @@ def train(
     # First the one of these very inputs: a date repeated as it was known has the ranker it had.
     if found := store.reuse("models", run.as_of, key):
         return found
+    if not force and (had := _model_of_record(run, kind)):
+        return had
     newest = newest_model(store, run.as_of, kind)
     if newest and why_due(newest, run, force=force) is None:
         return newest
@@ -136,6 +140,7 @@ def _train(
     )
     files = [path.name for path in save_ranker(ranker, folder)]
     figures = _figures(run, kind, histories, metrics, events=events, folder=folder, files=files)
+    figures[SEEN_UNTIL] = horizon_of(run.cut, histories, catalogue, embeddings)
     figures["encoder"] = embeddings.figures["encoder"]
     figures["champion"] = newest.key if newest else None
     figures["warm_start"] = figures["champion"] if config.train.warm_start else None
@@ -148,6 +153,19 @@ def _train(
         rows=log.num_interactions,
         figures=figures,
     )
+
+
+def _model_of_record(run: Run, kind: str) -> DatasetRef | None:
+    """The ranker that the date was published with, where it is repeated as it was known then.
+
+    A ranker trained for an earlier date in the meantime, by a backfill, does not change the past.
+    """
+    record = read_earlier(run.store, run.as_of)
+    if record is None or record["known_at"] != run.known_at.isoformat():
+        return None
+    told = record["inputs"]["model"]
+    ref = run.store.reuse("models", date.fromisoformat(told["as_of"]), told["key"])
+    return ref if ref and ref.figures["kind"] == kind else None
 
 
 def _champion(run: Run, newest: DatasetRef | None) -> Champion | None:

@@ -35,19 +35,12 @@ def run(options: argparse.Namespace) -> Answer:
             lines.append(f"    gate “{gate}” was overridden: {plain(reason)}")
     if pointer.get("moved", "published") != "published":
         lines.append(f"{current} was made current by hand: {pointer['moved']}")
+    if held := pointer.get("held_until_after"):
+        lines.append(f"it stays current until a date after {held} is published")
     if not found:
         lines = [f"nothing is published in {store.lake}; `pwrank run` publishes"]
-    keys = (
-        "as_of",
-        "version",
-        "users",
-        "rows",
-        "published_at",
-        "known_at",
-        "figures",
-        "degraded",
-        "overrides",
-    )
+    about = ("as_of", "version", "users", "rows", "figures", "degraded", "overrides")
+    keys = (*about, "published_at", "cut", "known_at", "seen_until")
     moves = pointer.get("moves", [])
     data = {
         "current": current,

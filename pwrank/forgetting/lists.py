@@ -18,6 +18,7 @@ from pwrank.datasets import DatasetRef
 from pwrank.forgetting.journal import Journal
 from pwrank.forgetting.person import Person
 from pwrank.publication import (
+    follow_current,
     link_parts,
     names_to_show,
     publication_path,
@@ -25,7 +26,6 @@ from pwrank.publication import (
     rankings_path,
     read_current,
     read_publication,
-    write_current,
 )
 from pwrank.signatures import SIGNED, describe_part, sign, verify_publication
 from pwrank.store import Store, fingerprint, flush_file, write_json, write_parquet
@@ -116,10 +116,8 @@ def _follow(store: Store, publication: dict[str, Any], as_of: date) -> None:
     if not all(name.exists() and name.samefile(file) for name, file in pairs):
         link_parts(store, staged, files, as_of)
     current = read_current(store)
-    moved = current and current["version"] != publication["version"]
-    if current and moved and current["as_of"] == publication["as_of"]:
-        note = {name: current[name] for name in ("moved", "at") if name in current}
-        write_current(store, publication, **note)
+    if current and current["as_of"] == publication["as_of"]:
+        follow_current(store, publication)
 
 
 def finish_lists(store: Store, replaced: list[DatasetRef]) -> None:

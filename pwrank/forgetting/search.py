@@ -10,7 +10,8 @@ import polars as pl
 
 from pwrank.errors import LakeError
 from pwrank.forgetting.person import Person, leaves
-from pwrank.store import TEMPORARY, read_json
+from pwrank.holds import TEMPORARY
+from pwrank.store import read_json
 
 OTHER_IDS = frozenset({"item_id", "reason_item_ids", "content_hash"})
 """Columns of ids that are nobody's."""

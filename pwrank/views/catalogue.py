@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import cast
 
 import polars as pl
 
 from pwrank.config import CleanConfig, Config
 from pwrank.datasets import CATALOGUE, DatasetRef, IdTypes
 from pwrank.errors import SourceError
+from pwrank.horizon import SEEN_UNTIL, horizon
 from pwrank.landing.drops import Drop
 from pwrank.store import Store, fingerprint, write_dataset
 
@@ -159,6 +161,11 @@ def build_catalogue(
         "merged": rows.height - catalogue.height,
         "without_text": empty,
         "unavailable": catalogue.filter(~pl.col("available")).height,
+        SEEN_UNTIL: horizon(
+            cut,
+            occurred_at=cast("datetime | None", rows["updated_at"].max()),
+            ingested_at=cast("datetime | None", rows["ingested_at"].max()),
+        ),
     }
     return store.commit(
         "catalogue",

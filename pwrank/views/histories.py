@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes
 from pwrank.errors import ContractError, SourceError
+from pwrank.horizon import MOMENTS, SEEN_UNTIL, Horizon, horizon
 from pwrank.landing.drops import Drop
 from pwrank.store import Store, fingerprint, shard_of, write_dataset
 from pwrank.views import cleaning
@@ -63,7 +65,7 @@ def build_histories(
     ids = store.id_types() or IdTypes()
     folder = store.folder("histories", as_of, key)
     shards = config.score.shards
-    rows_seen, spilled = _spill(store, drops, folder, cut, shards=shards)
+    rows_seen, spilled, latest = _spill(store, drops, folder, cut, shards=shards)
     counts: Counter[str] = Counter({"after the cut": rows_seen - sum(spilled)})
     others = _listed_users(store, listed, shards, ids)
     item_counts: list[pl.DataFrame] = []
@@ -76,25 +78,35 @@ def build_histories(
         _write_shard(store, folder, shard, rows=rows, users=users, ids=ids)
     if config.clean.min_item_interactions > 1:
         counts.update(_drop_rare_items(store, folder, item_counts, config, ids=ids))
+    listed_at = max((drop.ingested_at for drop in listed), default=None)
+    seen_until = horizon(
+        cut,
+        occurred_at=latest["occurred_at"],
+        ingested_at=max(filter(None, (latest["ingested_at"], listed_at)), default=None),
+    )
     return _commit_histories(
-        store, folder, key, as_of, rows_seen=rows_seen, counts=counts, shards=shards
+        store, folder, key, as_of, rows_seen=rows_seen, counts=counts, seen_until=seen_until
     )
 
 
 def _spill(
     store: Store, drops: Sequence[Drop], folder: Path, cut: datetime, *, shards: int
-) -> tuple[int, list[int]]:
+) -> tuple[int, list[int], dict[str, datetime | None]]:
     """Split the rows before the cut into one folder a shard, some 2 million rows at a time.
 
-    Returns the rows of all drops, and per shard the rows before the cut.
+    Returns the rows of all drops, per shard the rows before the cut, and their latest moments.
     """
     totals, number, held, rows_held = [0] * shards, 0, list[Path](), 0
+    latest: dict[str, datetime | None] = dict.fromkeys(MOMENTS)
     rows_seen = sum(drop.rows_landed for drop in drops)
 
     def flush() -> None:
         nonlocal number, held, rows_held
         if held:
             rows = cleaning.before_cut(pl.scan_parquet(held), cut).collect(engine="streaming")
+            for name in MOMENTS:
+                moments = (latest[name], cast("datetime | None", rows[name].max()))
+                latest[name] = max(filter(None, moments), default=None)
             rows = rows.with_columns(shard_of(rows["user_id"], shards))
             for (shard,), part in rows.partition_by("shard", as_dict=True).items():
                 path = folder / f"spill-{shard:05d}-{number:05d}.parquet"
@@ -109,7 +121,7 @@ def _spill(
             if rows_held >= SPILL_ROWS:
                 flush()
     flush()
-    return rows_seen, totals
+    return rows_seen, totals, latest
 
 
 def _read_spill(folder: Path, shard: int, ids: IdTypes) -> pl.DataFrame:
@@ -173,9 +185,9 @@ def _commit_histories(
     *,
     rows_seen: int,
     counts: Counter[str],
-    shards: int,
+    seen_until: Horizon,
 ) -> DatasetRef:
-    names = [f"part-{shard:05d}.parquet" for shard in range(shards)]
+    names = sorted(path.name for path in folder.glob("part-*.parquet"))
     scan = pl.scan_parquet([folder / name for name in names])
     rows, latest = scan.select(pl.len(), pl.col("occurred_at").max()).collect().row(0)
     users = pl.scan_parquet([folder / n.replace("part", "users") for n in names])
@@ -192,6 +204,7 @@ def _commit_histories(
         "set_aside": {reason: count for reason, count in sorted(counts.items()) if count},
         "users": users.select(pl.len()).collect().item(),
         "latest_occurred_at": latest.isoformat(),
+        SEEN_UNTIL: seen_until,
     }
     files = [*names, *(name.replace("part", "users") for name in names)]
     return store.commit("histories", as_of, key, files=files, rows=rows, figures=figures)

@@ -276,3 +276,27 @@ def test_a_night_that_was_shown_but_not_recorded_keeps_its_names(first, monkeypa
     shown = shown_names(first)
     again.publish()
     assert shown_names(first) == shown == read_publication(first.run.store, AS_OF)["files"]
+
+
+def test_what_was_rolled_back_from_does_not_come_back_by_being_run_again(trained_world, first):
+    first.publish()
+    bad = stage_night(trained_world.run(as_of=NEXT))
+    bad.publish()
+    rollback(trained_world.store, AS_OF, reason="bad titles")
+    assert not bad.publish().current
+    assert not staged_copy(bad, "mended", lambda p: p).publish().current
+    assert read_current(trained_world.store)["as_of"] == str(AS_OF)
+    again = staged_copy(first, "again", lambda p: p.with_columns(model_version=pl.lit("again")))
+    assert again.publish().current
+    held = read_current(trained_world.store)
+    assert (held["version"], held["moved"]) == ("again", "bad titles")
+    assert held["held_until_after"] == str(NEXT)
+    assert stage_night(trained_world.run(as_of=NEXT + timedelta(days=1))).publish().current
+
+
+def test_a_rollback_to_the_newest_date_holds_nothing(trained_world, first):
+    first.publish()
+    stage_night(trained_world.run(as_of=NEXT)).publish()
+    rollback(trained_world.store, AS_OF)
+    rollback(trained_world.store, NEXT)
+    assert "held_until_after" not in read_current(trained_world.store)

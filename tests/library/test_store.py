@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pwrank import holds
 from pwrank import store as store_module
 from pwrank.datasets import CATALOGUE, IdType, IdTypes
 from pwrank.errors import ContractError, LakeError
@@ -193,3 +194,24 @@ def test_a_frame_that_breaks_its_contract_is_not_written(lake):
         write_dataset(lake, CATALOGUE, good, path, IdTypes(item=IdType.INT64))
     assert not path.exists()
     assert write_dataset(lake, CATALOGUE, good, path, IdTypes()) == 1
+
+
+def test_what_is_not_finite_is_null_in_json(tmp_path):
+    told = {"a": float("nan"), "b": [1.5, float("inf")], "c": (True, "NaN")}
+    write_json(tmp_path / "x.json", told)
+    assert read_json(tmp_path / "x.json") == {"a": None, "b": [1.5, None], "c": [True, "NaN"]}
+
+
+def test_a_temporary_that_was_swept_before_it_was_held_is_made_anew(tmp_path, monkeypatch):
+    lock, swept = holds.fcntl.flock, []
+
+    def sweep_first(handle, how):
+        if not swept:
+            swept.extend(tmp_path.iterdir())
+            swept[0].unlink()
+        lock(handle, how)
+
+    monkeypatch.setattr(holds.fcntl, "flock", sweep_first)
+    write_json(tmp_path / "x.json", {})
+    assert names(tmp_path) == ["x.json"]
+    assert swept
