@@ -165,7 +165,8 @@ def _model_of_record(run: Run, kind: str) -> DatasetRef | None:
         return None
     told = record["inputs"]["model"]
     ref = run.store.reuse("models", date.fromisoformat(told["as_of"]), told["key"])
-    return ref if ref and ref.figures["kind"] == kind else None
+    usable = ref is not None and ref.figures["kind"] == kind and DUE not in ref.figures
+    return ref if usable else None
 
 
 def _champion(run: Run, newest: DatasetRef | None) -> Champion | None:
