@@ -97,7 +97,8 @@ def test_every_nasty_id_lands_as_it_is_or_is_rejected_and_counted(tmp_path_facto
     before = files_of(folder)
     store = Store(config.lake).open()
     told = land_drops(store, config, now=NOW)["interactions"]
-    good = [row for row in rows if all(value.strip() for value in row)]
+    # What is blank is Unicode's business: Python takes control characters for it too.
+    good = [row for row in rows if pl.Series(row).str.strip_chars().ne("").all()]
     assert (told["rows_in"], told["rows_landed"]) == (len(rows), len(good))
     assert told["rows_landed"] + sum(told["rejected"].values()) == len(rows)
     paths = [store.lake / name for d in read_drops(store, "interactions") for name in d.files]

@@ -54,7 +54,7 @@ def score_a_pair(night):
     store, path = night.run.store, night.run.store.lake.parent / "pairs.csv"
     path.write_text("user_id,item_id\nu00,001\n", encoding="utf-8")
     ids = store.id_types()
-    return score_pairs(store, night.refs, read_user_file(path, night.run.config, ids))
+    return score_pairs(store, night.refs, read_user_file(path, night.run.config, ids), heads=False)
 
 
 # --- exchanged files -----------------------------------------------------------------------
