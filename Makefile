@@ -42,7 +42,7 @@ licences: .venv/.test
 	touch $@
 
 .venv/.test: .venv/.demo
-	$(PIP) --editable '.[demo,test]'
+	$(PIP) --editable '.[benchmark,demo,test]'
 	touch $@
 
 # What pwrank is measured against, apart from what it runs and is tested with.

@@ -15,6 +15,7 @@ from typing import Any
 
 from pwrank.config import Config
 from pwrank.errors import ContractError, LakeError
+from pwrank.evaluation.board_split import remove_boards
 from pwrank.forgetting import removal
 from pwrank.forgetting.brought_files import clear_file
 from pwrank.forgetting.journal import Journal, begin
@@ -85,13 +86,15 @@ def forget(
 ) -> Forgotten:
     """Take the person out of every dataset, list, page and sample, and of the files in `pairs`.
 
-    From the first step on nothing of them is landed again. Raises ContractError if the search
+    From the first step on nothing of them is landed again; what boards left beside the lake is
+    removed altogether. Raises ContractError if the search
     afterwards still finds them, which would be a defect.
     """
     store.sweep_temporary()
     gone = {str(path): clear_file(path, person, config.source.columns.user_id) for path in pairs}
     (digest,) = person.suppression.hashes
     journal = begin(store, digest, person.suppression.salt, now)
+    remove_boards(config)
     due = removal.mark_models(store, person, config.time_zone)
     replaced = replace_lists(store, person, journal, now)
     removal.clear_drops(store, person, journal)

@@ -12,13 +12,12 @@ from pwrank.datasets import DatasetRef
 from pwrank.evaluation.ablation import blank_embeddings
 from pwrank.evaluation.board import Board
 from pwrank.evaluation.board_judging import judge_board
-from pwrank.evaluation.board_split import BoardSplit, board_folder, split_log
+from pwrank.evaluation.board_split import BoardSplit, open_landed, split_log
 from pwrank.evaluation.known_log import SplitRule
 from pwrank.evaluation.tuning import fits_planned
 from pwrank.ingest import land_drops
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run
-from pwrank.store import Store
 from tasks.measuring import logger, measured
 from tasks.progress import progress_bar
 from tasks.retries import STAGE
@@ -27,7 +26,7 @@ from tasks.retries import STAGE
 @task(name="hold-out", **STAGE)
 def hold_out(config: Config, rule: SplitRule, end: date | None, now: datetime) -> BoardSplit:
     """Source -> a lake without the held-out interactions, and those beside it."""
-    store = Store(board_folder(config) / "landed").open()
+    store = open_landed(config)
     with progress_bar("hold out", "files") as progress:
         land_drops(store, config, now=now, progress=progress)
     split = split_log(config, rule, end=end, now=now)
@@ -52,7 +51,7 @@ def board(
     """Staged lists, what the run knew, what was held out -> the board."""
     with (
         measured(run, "board") as told,
-        progress_bar("baselines", "fits", fits_planned(baselines)) as progress,
+        progress_bar("baselines", "settings", fits_planned(baselines)) as progress,
     ):
         found = judge_board(run, split, night, staged, baselines, progress=progress)
         told.rows = found.slices["with_history"].relevant

@@ -21,6 +21,7 @@ from pwrank.evaluation.known_log import SplitRule
 from pwrank.landing.drops import Drop
 from pwrank.landing.held_out import copy_without, known_drops, link
 from pwrank.landing.parsing import NO_TIME
+from pwrank.landing.suppression import read_record, write_record
 from pwrank.run import Run, cut_of
 from pwrank.store import Store, fingerprint, read_json, write_json, write_parquet
 from pwrank.views import cleaning
@@ -78,6 +79,24 @@ class BoardSplit:
 def board_folder(config: Config) -> Path:
     """Where everything of the board is put: beside the lake, never in it."""
     return config.lake.with_name(config.lake.name + "-benchmark")
+
+
+def open_landed(config: Config) -> Store:
+    """The lake in which the source is landed for every board.
+
+    Whom the user's lake has forgotten, this one never lands; a later forgetting empties it first.
+    """
+    landed, record = Store(board_folder(config) / "landed"), read_record(Store(config.lake))
+    if landed.lake.exists() and read_record(landed) != record:
+        remove_boards(config)
+    landed.open()
+    write_record(landed, record)
+    return landed
+
+
+def remove_boards(config: Config) -> None:
+    """Remove everything that boards of this lake have left."""
+    shutil.rmtree(board_folder(config), ignore_errors=True)
 
 
 def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetime) -> BoardSplit:

@@ -12,6 +12,7 @@ from pwrank.evaluation import metrics
 from pwrank.evaluation.baselines import Baseline, popularity_list, recent_popularity
 from pwrank.evaluation.item_baselines import EASE_MAX_ITEMS, ease, item_knn
 from pwrank.evaluation.known_log import KnownLog, SplitRule, inner_split
+from pwrank.evaluation.sasrec import EPOCHS, MOST_WORK, epochs_affordable, fit_sasrec
 from pwrank.evaluation.vector_baselines import NO_IMPLICIT, bpr, has_implicit, ials, text_only
 from pwrank.store import Progress
 
@@ -41,6 +42,8 @@ class Family:
     """Why it cannot be had on this log; '' if it can."""
     tuned: Callable[..., Baseline] | None = None
     """Fitted instead while settings are compared, where `fit` takes too long."""
+    stopped: Callable[[KnownLog, Judge], Settings] | None = None
+    """(log, judge) -> settings found by early stopping, where there is no grid."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,28 @@ def _no_factors(log: KnownLog) -> str:
     return f"{rows:,} users and items are more than {most:,}" if rows > most else ""
 
 
+def _too_much_work(log: KnownLog) -> str:
+    if epochs_affordable(log):
+        return ""
+    rows, items = log.rows.height, len(log.items)
+    return (
+        f"a full softmax over {items:,} items for {rows:,} interactions takes more than "
+        f"{MOST_WORK:.0e} multiplications"
+    )
+
+
+def _sasrec(log: KnownLog, *, epochs: int) -> Baseline:
+    return fit_sasrec(log, epochs=epochs)[0]
+
+
+def _stop_sasrec(log: KnownLog, judge: Judge) -> Settings:
+    return {"epochs": fit_sasrec(log, epochs=epochs_affordable(log), judge=judge)[1]}
+
+
 FAMILIES: Mapping[str, Family] = {
     "popularity": Family(({},), _popularity),
     "recent_popularity": Family(_grid(days=(1, 2, 3, 7, 14, 30, 90)), _recent, _no_times),
-    "item_knn": Family(_grid(neighbours=(50, 200), shrinkage=(0.0, 10.0)), _item_knn),
+    "item_knn": Family(_grid(neighbours=(50, 200), shrinkage=(0.0, 10.0, 100.0)), _item_knn),
     "ease": Family(
         _grid(regularisation=(30.0, 100.0, 300.0, 1000.0)),
         _ease,
@@ -128,7 +149,8 @@ FAMILIES: Mapping[str, Family] = {
         bpr,
         _no_factors,
     ),
-    "text_only": Family(_grid(last=(5, 20, 0)), text_only, _no_text),
+    "sasrec": Family((), _sasrec, _too_much_work, stopped=_stop_sasrec),
+    "text_only": Family(_grid(last=(1, 5, 20, 0), centred=(False, True)), text_only, _no_text),
 }
 """By name, in the order of the board."""
 
@@ -143,8 +165,9 @@ def chosen_names(wanted: Iterable[str] | None) -> list[str]:
 
 
 def fits_planned(names: Iterable[str]) -> int:
-    """Models that will be fitted: what a progress bar needs beforehand."""
-    return sum(len(FAMILIES[name].grid) + 1 for name in names)
+    """Settings that will be compared at most: what a progress bar needs beforehand."""
+    most = {name: len(FAMILIES[name].grid) or max(EPOCHS) for name in names}
+    return sum(count for count in most.values() if count > 1)
 
 
 def tune_baselines(
@@ -162,27 +185,48 @@ def tune_baselines(
         lists = baseline.rank(users, k=10)
         return float(metrics.ranking_metrics(lists, pairs, [10])["ndcg@10"].to_numpy().mean())
 
+    def told(fits: int) -> None:
+        if progress:
+            progress(fits)
+
     tuned, skipped = {}, {}
     for name in names:
         family = FAMILIES[name]
         if refusal := family.refusal(log):
             skipped[name] = refusal
             continue
-        tuned[name] = _tune(family, log, fit_log, judge, progress)
+        tuned[name] = _tune(family, log, fit_log, judge, told)
     return tuned, skipped
 
 
-def _tune(
-    family: Family, log: KnownLog, fit_log: KnownLog, judge: Judge, progress: Progress | None
-) -> Tuned:
+def _tune(family: Family, log: KnownLog, fit_log: KnownLog, judge: Judge, told: Progress) -> Tuned:
+    if family.stopped:
+        return _stop_early(family.stopped, family, log, fit_log, judge=judge, told=told)
     best, highest = family.grid[0], float("nan")
     for settings in family.grid if len(family.grid) > 1 else ():
         figure = judge((family.tuned or family.fit)(fit_log, **settings))
         if not figure <= highest:
             best, highest = settings, figure
-        if progress:
-            progress(1)
-    baseline = family.fit(log, **best)
-    if progress:
-        progress(1)
-    return Tuned(baseline, best, highest, len(family.grid))
+        told(1)
+    return Tuned(family.fit(log, **best), best, highest, len(family.grid))
+
+
+def _stop_early(
+    stopped: Callable[[KnownLog, Judge], Settings],
+    family: Family,
+    log: KnownLog,
+    fit_log: KnownLog,
+    *,
+    judge: Judge,
+    told: Progress,
+) -> Tuned:
+    """Every epoch is a setting that is judged."""
+    figures: list[float] = []
+
+    def judge_epoch(baseline: Baseline) -> float:
+        figures.append(judge(baseline))
+        told(1)
+        return figures[-1]
+
+    settings = stopped(fit_log, judge_epoch)
+    return Tuned(family.fit(log, **settings), settings, max(figures), len(figures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,14 @@ def ials(log: KnownLog, *, factors: int, regularisation: float, alpha: float) ->
     """Implicit alternating least squares (Hu, Koren and Volinsky 2008), 15 iterations."""
     from implicit.cpu.als import AlternatingLeastSquares
 
-    model = AlternatingLeastSquares(
+    return _fitted(
+        log,
+        AlternatingLeastSquares,
         factors=factors,
         regularization=regularisation,
         alpha=alpha,
         iterations=15,
-        random_state=log.seed,
     )
-    return _fitted(model, log)
 
 
 def bpr(log: KnownLog, *, factors: int, learning_rate: float, regularisation: float) -> VectorLists:
@@ -42,29 +43,34 @@ def bpr(log: KnownLog, *, factors: int, learning_rate: float, regularisation: fl
     """
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    model = BayesianPersonalizedRanking(
+    return _fitted(
+        log,
+        BayesianPersonalizedRanking,
         factors=factors,
         learning_rate=learning_rate,
         regularization=regularisation,
         iterations=100,
         num_threads=1,
-        random_state=log.seed,
     )
-    return _fitted(model, log)
 
 
-def _fitted(model: Any, log: KnownLog) -> VectorLists:
+def _fitted(log: KnownLog, kind: Callable[..., Any], **settings: Any) -> VectorLists:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):  # implicit has threads of its own
+        model = kind(random_state=log.seed, **settings)
         model.fit(log.matrix.matrix, show_progress=False)
     users, items = (np.asarray(f, np.float32) for f in (model.user_factors, model.item_factors))
     return VectorLists(log.matrix, users, items, log.exclude_seen)
 
 
-def text_only(log: KnownLog, *, last: int) -> VectorLists:
-    """Cosine of an item's text with the mean text of the user's last so many items; 0: of all."""
+def text_only(log: KnownLog, *, last: int, centred: bool) -> VectorLists:
+    """Cosine of an item's text with the mean text of the user's last so many items; 0: of all.
+
+    centred: after what all texts have in common is taken away.
+    """
     text: Vectors = log.text if log.text is not None else np.zeros((len(log.items), 1), np.float32)
+    text = _centred(text) if centred else text
     place = pl.int_range(pl.len()).over("user_id")
     length = pl.len().cast(pl.Int64).over("user_id")
     newest = pl.lit(value=True) if last == 0 else place >= length - last
@@ -78,3 +84,12 @@ def text_only(log: KnownLog, *, last: int) -> VectorLists:
     )
     means = np.asarray(taken @ text, np.float32)
     return VectorLists(log.matrix, means, text, log.exclude_seen)
+
+
+def _centred(text: Vectors) -> Vectors:
+    """Unit vectors (n, dim) less their mean, unit again; zero rows stay."""
+    there = np.linalg.norm(text, axis=1, keepdims=True) > 0
+    moved = np.where(there, text - text[there.ravel()].mean(axis=0), 0.0)
+    return np.asarray(
+        moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9), np.float32
+    )

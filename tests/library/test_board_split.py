@@ -6,8 +6,10 @@ import polars as pl
 import pytest
 
 from pwrank.errors import ConfigError, InputError
-from pwrank.evaluation.board_split import board_folder, split_log
+from pwrank.evaluation.board_split import board_folder, open_landed, remove_boards, split_log
 from pwrank.evaluation.known_log import SplitRule
+from pwrank.forget import person_of
+from pwrank.forgetting.journal import begin
 from pwrank.ingest import ingest, land_drops
 from pwrank.landing.drops import read_drops
 from pwrank.landing.held_out import HELD_OUT
@@ -35,7 +37,7 @@ def rows(*told):
 
 def split(world, rule, end=None, **sections):
     config = world.configure(**sections)
-    land_drops(Store(board_folder(config) / "landed").open(), config, now=NOW)
+    land_drops(open_landed(config), config, now=NOW)
     return config, split_log(config, rule, end=end, now=NOW)
 
 
@@ -174,3 +176,18 @@ def test_short_lists_are_made_as_long_as_what_is_judged(world):
     config, found = split(world, SplitRule(1), score={"k": 5, "candidates": 12})
     score = found.run(config, NOW + timedelta(days=1)).config.score
     assert (score.k, score.candidates) == (20, 20)
+
+
+def test_whom_the_lake_has_forgotten_no_board_lands(world):
+    world.write_drop("a.csv", LOG)
+    config, _ = split(world, LEAVE_LAST)
+    person = person_of(Store(config.lake), "u", "00" * 32)
+    (digest,) = person.suppression.hashes
+    begin(Store(config.lake).open(), digest, person.suppression.salt, NOW)
+    config, found = split(world, LEAVE_LAST)
+    assert held(found) == [("v", "004"), ("w", "005")]
+    assert {user for user, _ in known(config, found)[0]} == {"v"}
+    (only,) = board_folder(config).glob("leave-last-*")
+    assert only == found.folder
+    remove_boards(config)
+    assert not board_folder(config).exists()

@@ -17,6 +17,7 @@ import pytest
 
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import ContractError, DateHeldError, LakeError, SourceError
+from pwrank.evaluation.board_split import board_folder
 from pwrank.forget import forget, look_for, person_of
 from pwrank.forgetting.brought_files import clear_file
 from pwrank.ingest import land_drops
@@ -574,3 +575,12 @@ def test_whole_numbers_are_forgotten_where_ids_are_numbers(tiny_world, command):
     command("forget", "--config", tiny_world.config_file, "--user", "seven", "--yes").refuses(
         ["user ids of this lake are whole numbers"]
     )
+
+
+def test_what_boards_left_beside_the_lake_goes_with_the_person(world):
+    config = world.configure()
+    left = board_folder(config) / "leave-last-0" / "held-out.parquet"
+    left.parent.mkdir(parents=True)
+    pl.DataFrame({"user_id": [USER]}).write_parquet(left)
+    forgotten(world)
+    assert not board_folder(config).exists()
