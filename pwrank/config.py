@@ -192,8 +192,6 @@ class TrainConfig(Section):
     """At most; early stopping decides."""
     patience: int = 2
     """Epochs without improvement on validation before stopping."""
-    final_epochs: int = 1
-    """After early stopping and the heads: passes over the whole log, the latest part included."""
     batch_tokens: int = 1000
     """Interactions per step of the encoder."""
     negatives: int = 1024

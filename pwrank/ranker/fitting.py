@@ -3,7 +3,7 @@
 1. search: a ranker learns from everything before the latest window; the window says when to stop.
 2. held out: the window teaches retrieval head, point-wise scorer and calibrator which evidence
    counts in this world.
-3. final: the encoder goes on with everything for a little while, under the heads of 2.
+3. final: a fresh encoder learns from everything, for as many epochs, under the heads of 2.
 """
 
 from __future__ import annotations
@@ -277,24 +277,26 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     device = device or torch.device("cpu")
     fit = _Fit(evidence, config, seed, checkpoint, progress, warm_start, device)
     start = window_start(log, config.validation_share)
-    past = log.before(start)
-    past = past if past.num_interactions else log
+    known = log.before(start) if (log.timestamp < start).any() else log
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        ranker = fit.untrained()
-        epochs = _train_encoder(
-            fit, ranker, past, phase="search", planned=config.epochs, start=start
+        search = fit.untrained()
+        stop = _train_encoder(
+            fit, search, known, phase="search", planned=config.epochs, start=start
         )
         torch.manual_seed(seed + 1)
-        figures = _learn_from_window(fit, ranker, start)
-        rivals, users = (ranker, champion), config.validation_users
+        figures = _learn_from_window(fit, search, start)
+        rivals, users = (search, champion), config.validation_users
         figures |= validation_figures(rivals, evidence, start, most_users=users, rng=fit.rng(9))
         torch.manual_seed(seed + 2)
-        # Not begun anew: that took as long as the search and was no better on any validation.
-        _train_encoder(fit, ranker, log, phase="final", planned=config.final_epochs, start=None)
-    figures |= _learn_from_ratings(fit, ranker, start)
+        # Begun anew: one that went on with the log would know it better than the heads expect.
+        final = fit.untrained()
+        _train_encoder(fit, final, log, phase="final", planned=max(stop.best, 1), start=None)
+    for part in ("retrieval_head", "pair_scorer", "calibrator"):
+        getattr(final, part).load_state_dict(getattr(search, part).state_dict())
+    figures |= _learn_from_ratings(fit, final, start)
     for phase in ("search", "final"):
         clear_checkpoint(None if checkpoint is None else checkpoint / phase)
-    figures["epochs"], figures["interactions"] = float(epochs.best), float(log.num_interactions)
-    figures["validation_loss"] = epochs.best_loss
-    return ranker.eval(), figures
+    figures["epochs"], figures["interactions"] = float(stop.best), float(log.num_interactions)
+    figures["validation_loss"] = stop.best_loss
+    return final.eval(), figures

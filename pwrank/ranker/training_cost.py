@@ -55,7 +55,7 @@ def epochs_in_all(best: float, config: TrainConfig) -> float:
 
     Each is a pass over about the whole log.
     """
-    return min(best + config.patience + 1, config.epochs) + config.final_epochs
+    return min(best + config.patience + 1, config.epochs) + max(best, 1)
 
 
 def measure_training(
@@ -73,7 +73,6 @@ def measure_training(
     small = config.model_copy(
         update={
             "epochs": 2,
-            "final_epochs": 1,
             "ease_items": min(items, INVERTED),
             "prior_steps": PRIOR_STEPS,
             "moments": moments,
