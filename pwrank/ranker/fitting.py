@@ -277,13 +277,11 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     device = device or torch.device("cpu")
     fit = _Fit(evidence, config, seed, checkpoint, progress, warm_start, device)
     start = window_start(log, config.validation_share)
-    known = log.before(start) if (log.timestamp < start).any() else log
+    past = log.before(start) if (log.timestamp < start).any() else log
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         search = fit.untrained()
-        stop = _train_encoder(
-            fit, search, known, phase="search", planned=config.epochs, start=start
-        )
+        stop = _train_encoder(fit, search, past, phase="search", planned=config.epochs, start=start)
         torch.manual_seed(seed + 1)
         figures = _learn_from_window(fit, search, start)
         rivals, users = (search, champion), config.validation_users
