@@ -21,6 +21,7 @@ from pwrank.comparison.published import Change, change, first_ranks
 from pwrank.config import Config
 from pwrank.datasets import HISTORIES, USERS, DatasetRef, IdTypes
 from pwrank.errors import LakeError
+from pwrank.horizon import SEEN_UNTIL
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import Run
@@ -137,6 +138,11 @@ def _differ(one: Any, other: Any) -> bool:
     return bool(one != other)
 
 
+def _undated(ref: DatasetRef) -> DatasetRef:
+    """Without the proof that it saw no future: a mixed recipe has that of the later date."""
+    return replace(ref, figures={k: v for k, v in ref.figures.items() if k != SEEN_UNTIL})
+
+
 def recipe_of(
     store: Store, publication: Mapping[str, Any], config: Config, scratch: Path
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -161,9 +167,7 @@ def recipe_of(
             gone[role] = f"the {role} of {as_of} are no longer in the lake"
         else:
             found[role] = ref
-    rules = then.score.model_copy(
-        update={"shards": 1, "active_days": 0, "reasons": 0, "batch_users": 256}
-    )
+    rules = then.score.model_copy(update={"shards": 1, "active_days": 0, "reasons": 0})
     return found | {"index": then.index, "score": rules, "rerank": then.rerank}, gone
 
 
@@ -185,7 +189,7 @@ class Bench:
         sections = {name: recipe[name] for name in ("index", "score", "rerank")}
         moment = datetime.fromisoformat(known_at)
         run = Run(then.model_copy(update=sections), recipe["as_of"], moment, moment)
-        refs = {role: recipe[role] for role in ROLES}
+        refs = {role: _undated(recipe[role]) for role in ROLES}
         index = self.stages.index(run, **refs)
         sample = self._sample(recipe["histories"])
         self.stages.score(run, NightRefs(**{**refs, "histories": sample}, index=index), shard=0)
