@@ -264,14 +264,18 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="pwrank-faults-") as folder,
         _prepared(Path(folder), options.seed) as campaign,
     ):
+        interrupted = True
         with contextlib.suppress(KeyboardInterrupt):  # told how far it came
             campaign.kills(options.kills, signal.SIGKILL, "SIGKILL")
             campaign.kills(options.kills // 10, signal.SIGTERM, "SIGTERM")
             campaign.disks(max(1, options.kills // 40))
             campaign.errors(options.kills // 10)
+            interrupted = False
         print(campaign.tally.table())
-        print("verdict:", "something was wrong" if campaign.tally.wrong else "all survived")
-        return 1 if campaign.tally.wrong else 0
+        wrong = bool(campaign.tally.wrong)
+        print("verdict:", "something was wrong" if wrong else "all survived", end="")
+        print(", interrupted before the end" if interrupted else "")
+        return 1 if wrong or interrupted else 0
 
 
 if __name__ == "__main__":
