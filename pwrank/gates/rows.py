@@ -251,6 +251,7 @@ def _exposure(total: ShardCheck, config: Config) -> list[Verdict]:
     top = counts.sort("firsts", "item_id", descending=[True, False]).row(0, named=True)
     first = top["firsts"] / max(total.personal_lists, 1)
     touched = pl.concat(total.taken).select("item_id").unique()
+    young = touched.height < CROWD * FIRST_RANKS  # users have had most of what anybody touched
     cold = counts.join(touched, on="item_id", how="anti").sort("places", descending=True)
     share = int(cold["places"].sum()) / int(counts["places"].sum())
     return [
@@ -263,7 +264,7 @@ def _exposure(total: ShardCheck, config: Config) -> list[Verdict]:
         ),
         Verdict(
             "cold items",
-            not crowd or share <= gates.max_cold_share,
+            not crowd or young or share <= gates.max_cold_share,
             f"{share:.4f} of the first {FIRST_RANKS} places",
             f"at most {gates.max_cold_share} without any interaction",
             f"item {cold['item_id'][0]!r}" if cold.height else "",

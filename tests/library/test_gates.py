@@ -126,17 +126,26 @@ def test_thresholds_can_be_loosened_by_configuration():
     assert refused_by(half, settings=loose) == {}
 
 
-def test_shards_are_added_up_before_deciding():
+def refused_in_shards(seen):
     settings = config()
     checks = [
         check_shard(
             rankings({user: items}),
             pl.DataFrame({"user_id": [user]}),
-            seen=SEEN,
+            seen=seen,
             catalogue=CATALOGUE,
             config=settings,
         )
         for user, items in dict.fromkeys(CROWD, "cde").items()
     ]
-    refused = {verdict.gate for verdict in row_verdicts(checks, settings) if not verdict.passed}
-    assert refused == {"personal lists", "one item", "cold items"}
+    return {verdict.gate for verdict in row_verdicts(checks, settings) if not verdict.passed}
+
+
+def test_shards_are_added_up_before_deciding():
+    others = [f"touched {number}" for number in range(100)]
+    seen = pl.concat([SEEN, pl.DataFrame({"user_id": "somebody", "item_id": others})])
+    assert refused_in_shards(seen) == {"personal lists", "one item", "cold items"}
+
+
+def test_a_young_log_may_show_what_nobody_has_touched():
+    assert refused_in_shards(SEEN) == {"personal lists", "one item"}
