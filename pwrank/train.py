@@ -159,9 +159,12 @@ def _model_of_record(run: Run, kind: str) -> DatasetRef | None:
     """The ranker that the date was published with, where it is repeated as it was known then.
 
     A ranker trained for an earlier date in the meantime, by a backfill, does not change the past.
+    One that only stood in for a training that failed is no such record: it is tried again.
     """
     record = read_earlier(run.store, run.as_of)
     if record is None or record["known_at"] != run.known_at.isoformat():
+        return None
+    if "model" in record.get("degraded", {}):
         return None
     told = record["inputs"]["model"]
     ref = run.store.reuse("models", date.fromisoformat(told["as_of"]), told["key"])
