@@ -160,19 +160,23 @@ def item_index(
 
 def broken_index(lake: Path, index: DatasetRef) -> str:
     """Why the approximate index cannot be used; empty if it can, or if none was built."""
-    if INDEX not in index.files:
-        return ""
-    try:
-        verify_ref(lake, index, [INDEX])
-        read_index(lake / index.path / INDEX, 1)
-    except (LakeError, RuntimeError) as error:
-        return str(error).splitlines()[0]
-    return ""
+    opened = _open_index(lake, index, 1)
+    return opened if isinstance(opened, str) else ""
 
 
 def _usable_index(lake: Path, index: DatasetRef) -> ApproximateIndex | None:
     """The approximate index; None where there is none, or none that can be used."""
-    folder = lake / index.path
-    if INDEX not in index.files or broken_index(lake, index):
+    probes = int(read_json(lake / index.path / FACTS)["probes"])
+    opened = _open_index(lake, index, probes)
+    return None if isinstance(opened, str) else opened
+
+
+def _open_index(lake: Path, index: DatasetRef, probes: int) -> ApproximateIndex | str | None:
+    """The approximate index, why it cannot be used, or None where there is none."""
+    if INDEX not in index.files:
         return None
-    return read_index(folder / INDEX, int(read_json(folder / FACTS)["probes"]))
+    try:
+        verify_ref(lake, index, [INDEX])
+        return read_index(lake / index.path / INDEX, probes)
+    except (LakeError, RuntimeError) as error:
+        return str(error).splitlines()[0]

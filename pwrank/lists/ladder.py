@@ -27,9 +27,9 @@ def degradations(store: Store, night: NightRefs) -> dict[str, str]:
 def items_without_vector(store: Store, night: NightRefs) -> pl.Series:
     """`item_id` of the items whose text the encoder could not be asked for."""
     (path,) = night.catalogue.file_paths(store.lake)
-    items = pl.read_parquet(path, columns=["item_id", "content_hash"])
     if not night.embeddings.figures.get("texts_left"):
-        return items["item_id"].clear()
+        return pl.read_parquet(path, columns=["item_id"], n_rows=0)["item_id"]
+    items = pl.read_parquet(path, columns=["item_id", "content_hash"])
     items = items.filter(pl.col("content_hash") != "")
     vectors = read_embeddings(store, night.embeddings, items["content_hash"].to_list())
     return items["item_id"].filter(pl.Series(~np.any(vectors, axis=1)))
