@@ -169,7 +169,8 @@ def propose(
     together = (taken @ items.cooccurrence.matrix).toarray().astype(np.float32)
     views.append(torch.from_numpy(together).to(excluded.device))
     if repeats:
-        views.append(torch.from_numpy(recency(users.histories, len(items.vectors))))
+        own = torch.from_numpy(recency(users.histories, len(items.vectors)))
+        views.append(own.to(excluded.device))
     depth = min(depth, excluded.shape[1])
     best = torch.full(excluded.shape, depth, dtype=torch.int64, device=excluded.device)
     place = torch.arange(depth, device=excluded.device).expand(len(excluded), -1)
