@@ -204,10 +204,9 @@ def prepare_blocks(
     return blocks
 
 
-def score_block(ranker: Ranker, head: str, block: PairBlock, vectors: Tensor) -> Tensor:
-    """(b, c) raw scores of a head; vectors (n, dim)."""
+def score_block(ranker: Ranker, block: PairBlock, vectors: Tensor) -> Tensor:
+    """(b, c) raw scores; vectors (n, dim)."""
     scores: Tensor = ranker.pair_scorer(
-        head,
         block.users,
         vectors[block.candidates],
         vectors[block.past],
@@ -228,13 +227,13 @@ def fit_scorer(
     weight_decay: float,
     rng: np.random.Generator,
 ) -> float:
-    """Teach the engagement head the order of candidates; returns the last mean loss."""
+    """Teach the point-wise scorer the order of candidates; returns the last mean loss."""
     if not blocks:
         return 0.0
     scorer = ranker.pair_scorer
     scorer.standardise_as(torch.cat([b.features.reshape(-1, len(PAIR_FEATURES)) for b in blocks]))
     optimizer = torch.optim.AdamW(
-        scorer.heads["engagement"].parameters(), lr=learning_rate, weight_decay=weight_decay
+        scorer.head.parameters(), lr=learning_rate, weight_decay=weight_decay
     )
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, epochs * len(blocks))
     scorer.train()
@@ -243,7 +242,7 @@ def fit_scorer(
         losses = []
         for index in rng.permutation(len(blocks)):
             block = blocks[index]
-            raw = score_block(ranker, "engagement", block, vectors)
+            raw = score_block(ranker, block, vectors)
             loss = LOSSES[loss_name](raw, block.label)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -266,7 +265,7 @@ def fit_calibrator(
     raws, labels, owns = [], [], []
     with torch.no_grad():
         for block in blocks:
-            raw = score_block(ranker, "engagement", block, vectors)
+            raw = score_block(ranker, block, vectors)
             best = raw.topk(min(top, raw.shape[1]), dim=1)
             raws.append(best.values)
             labels.append(block.label.gather(1, best.indices))

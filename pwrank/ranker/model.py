@@ -263,7 +263,7 @@ class Ranker(nn.Module):
             users.batch.mask,
             features,
         )
-        raw = self.pair_scorer("engagement", *meeting)
+        raw = self.pair_scorer(*meeting)
         logit = self.calibrator(raw, user_features(users, items))
         return PairScores(
             logit=logit,

@@ -50,7 +50,7 @@ class NightScorer:
     def __init__(self, ranker: Ranker, items: ItemTable) -> None:
         self.ranker, self.items = ranker.eval(), items
         scorer = ranker.pair_scorer
-        self._head = head = scorer.head("engagement")
+        self._head = head = scorer.head
         weight, linear = head.hidden.weight, head.linear.weight[0]
         self._tables = {name: _array(table) for name, table in item_sides(items).items()}
         self._vectors, self._unit = _array(items.vectors), _array(_unit(items.vectors))

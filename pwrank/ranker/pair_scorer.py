@@ -10,15 +10,12 @@ from torch import Tensor, nn
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.pair_features import PAIR_FEATURES, USER_FEATURES
 
-HEADS = ("engagement",)
-"""Tasks: will the user take it. Liking and rating are learned apart, in `preference`."""
-
 LIMIT = 5.0
 """Standardised features beyond so many deviations say no more."""
 
 
 class Head(nn.Module):
-    """One task: fusion of the vectors + linear + perceptron on the features."""
+    """Will the user take it: fusion of the vectors + linear + perceptron on the features."""
 
     def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -51,14 +48,15 @@ class Head(nn.Module):
 
 
 class PairScorer(nn.Module):
-    """Standardised pair features and a head per task; the heads share no weights."""
+    """Standardised pair features and the head that reads them.
+
+    Liking and rating are learned apart, in `preference`.
+    """
 
     def __init__(self, dim: int, fusion: str, *, hidden: int, dropout: float) -> None:
         super().__init__()
         width = len(PAIR_FEATURES)
-        self.heads = nn.ModuleDict(
-            {head: Head(dim, fusion, hidden=hidden, dropout=dropout) for head in HEADS}
-        )
+        self.head = Head(dim, fusion, hidden=hidden, dropout=dropout)
         self.center = nn.Buffer(torch.zeros(width))
         self.spread = nn.Buffer(torch.ones(width))
 
@@ -68,27 +66,17 @@ class PairScorer(nn.Module):
         self.center.copy_(rows.mean(dim=0))
         self.spread.copy_(rows.std(dim=0).clamp(min=1e-2))
 
-    def head(self, name: str) -> Head:
-        """The head of a task."""
-        return cast("Head", self.heads[name])
-
     def standardised(self, features: Tensor, columns: slice = slice(None)) -> Tensor:
-        """What the heads read of features (…, f); only some of the columns where told."""
+        """What the head reads of features (…, f); only some of the columns where told."""
         scaled = (features - self.center[columns]) / self.spread[columns]
         return scaled.clamp(-LIMIT, LIMIT)
 
-    def forward(  # noqa: PLR0917 - one argument per thing that meets here
-        self,
-        head: str,
-        users: Tensor,
-        items: Tensor,
-        past: Tensor,
-        past_mask: Tensor,
-        features: Tensor,
+    def forward(
+        self, users: Tensor, items: Tensor, past: Tensor, past_mask: Tensor, features: Tensor
     ) -> Tensor:
         """users (b, d), items (b, c, d), past (b, l, d), features (b, c, f) -> logits (b, c)."""
         scaled = self.standardised(features)
-        logits: Tensor = self.heads[head](users, items, past, past_mask, scaled)
+        logits: Tensor = self.head(users, items, past, past_mask, scaled)
         return logits
 
 

@@ -116,7 +116,7 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
         past = items.vectors[users.batch.item]
         features = gathered_features(users, items, candidates)
         both = (users.vectors, items.vectors[candidates], past, users.batch.mask, features)
-        raw = ranker.pair_scorer("engagement", *both)
+        raw = ranker.pair_scorer(*both)
         return ranker.calibrator(raw, user_features(users, items))
 
     difference = float((scorer.night.logit(users, rows) - plain()).abs().max())
