@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import torch
 
 from pwrank.config import Config
 from pwrank.encoder.text_encoder import load_encoder
@@ -24,17 +23,6 @@ from pwrank.score import Scorer, score_users
 
 SAMPLE_TEXTS = 1024
 SAMPLE_USERS = 256
-
-
-def product_rate(clock: Clock, dtype: torch.dtype = torch.float32) -> float:
-    """FLOP/s of a matrix product that stays in the cache: what nothing can exceed."""
-    left = torch.randn(1024, 1024).to(dtype)
-    times = []
-    for _ in range(8):
-        started = clock()
-        left @ left
-        times.append(clock() - started)
-    return 2 * 1024**3 / max(min(times), 1e-9)
 
 
 @dataclass(frozen=True)
