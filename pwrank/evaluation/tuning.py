@@ -27,6 +27,9 @@ TUNING_ITEMS = 5_000
 """Most popular items on which EASE's setting is chosen; the chosen one is fitted on
 EASE_MAX_ITEMS, which takes up to eight times as long."""
 
+FACTORS = 64
+"""Of iALS and BPR."""
+
 FACTOR_CELLS = 50_000_000
 """Users and items times factors, at most: 200 MB, and as much while they are fitted."""
 
@@ -103,14 +106,15 @@ def _no_times(log: KnownLog) -> str:
 
 
 def _no_text(log: KnownLog) -> str:
-    return "" if log.vectors is not None else "the items have no text"
+    told = log.vectors is not None and log.vectors.any()
+    return "" if told else "the items have no text"
 
 
 def _no_factors(log: KnownLog) -> str:
     if not has_implicit():
         return NO_IMPLICIT
     rows = len(log.matrix.users) + len(log.matrix.items)
-    most = FACTOR_CELLS // 64
+    most = FACTOR_CELLS // FACTORS
     return f"{rows:,} users and items are more than {most:,}" if rows > most else ""
 
 
@@ -142,10 +146,12 @@ FAMILIES: Mapping[str, Family] = {
         tuned=partial(_ease, most=TUNING_ITEMS),
     ),
     "ials": Family(
-        _grid(factors=(64,), regularisation=(0.1, 3.0, 30.0), alpha=(1.0, 10.0)), ials, _no_factors
+        _grid(factors=(FACTORS,), regularisation=(0.1, 3.0, 30.0), alpha=(1.0, 10.0)),
+        ials,
+        _no_factors,
     ),
     "bpr": Family(
-        _grid(factors=(64,), learning_rate=(0.01, 0.05), regularisation=(0.01, 0.05)),
+        _grid(factors=(FACTORS,), learning_rate=(0.01, 0.05), regularisation=(0.01, 0.05)),
         bpr,
         _no_factors,
     ),

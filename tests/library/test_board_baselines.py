@@ -126,6 +126,12 @@ def test_what_cannot_be_had_is_skipped_with_the_reason(monkeypatch):
     assert skipped["sasrec"].startswith("a full softmax over 8 items for 46 interactions takes")
 
 
+def test_a_catalogue_whose_texts_are_all_empty_has_no_text():
+    log = replace(TWO_TASTES, vectors=np.zeros((8, 4), np.float32))
+    found, skipped = tune_baselines(log, LEAVE_LAST, ["text_only"])
+    assert (found, skipped) == ({}, {"text_only": "the items have no text"})
+
+
 def test_ease_knows_so_many_items_at_most(monkeypatch):
     monkeypatch.setattr(tuning, "TUNING_ITEMS", 4)
     baseline = tuning._ease(TWO_TASTES, regularisation=1.0, most=5)
