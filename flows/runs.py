@@ -126,8 +126,10 @@ def task_runner(runtime: RuntimeConfig) -> TaskRunner[PrefectFuture[int]]:
         from prefect_ray import RayTaskRunner
 
         return cast("TaskRunner[PrefectFuture[int]]", RayTaskRunner())
-    workers = runtime.parallel_shards if runtime.task_runner == "threads" else 1
-    return cast("TaskRunner[PrefectFuture[int]]", ThreadPoolTaskRunner(max_workers=workers))
+    return cast(
+        "TaskRunner[PrefectFuture[int]]",
+        ThreadPoolTaskRunner(max_workers=runtime.shards_at_once),
+    )
 
 
 def score_shards(score: Task[..., int], run: Run, night: NightRefs) -> None:

@@ -372,9 +372,15 @@ class RuntimeConfig(Section):
     """Threads of torch and FAISS; 0: all cores that this process may use."""
     task_runner: Literal["threads", "sequential", "ray"] = "threads"
     parallel_shards: PositiveInt = 2
+    """Of threads: shards that run beside each other."""
     retries: NonNegativeInt = 3
     retry_seconds: Annotated[float, Field(ge=0)] = 10.0
     """First wait; it doubles with every retry."""
+
+    @property
+    def shards_at_once(self) -> int:
+        """Shards that run beside each other in one process."""
+        return self.parallel_shards if self.task_runner == "threads" else 1
 
 
 class Config(Section):

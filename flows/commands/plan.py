@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> Answer:
     now = datetime.now(UTC)
     as_of = options.as_of or now.astimezone(ZoneInfo(config.time_zone)).date()
     plan = make_plan(open_run(config, as_of, now=now), retrain=options.retrain)
-    seconds, most = total_seconds(plan, config.runtime.parallel_shards)
+    at_once = min(config.runtime.shards_at_once, config.score.shards)
+    seconds, most = total_seconds(plan, at_once)
     text = "\n".join([*stage_lines(plan), "", _total(plan, seconds, most)])
     return Answer(text, asdict(plan) | {"seconds": seconds, "seconds_most": most})
 

@@ -215,8 +215,7 @@ def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePla
         rate = _measure_scoring(night, cost)
     if rate:
         # Measured with all threads; shards beside each other share them, and are added up.
-        beside = config.runtime.parallel_shards if config.runtime.task_runner == "threads" else 1
-        beside = min(beside, config.score.shards)
+        beside = min(config.runtime.shards_at_once, config.score.shards)
         seconds = beside * (rate.user * users + STEP_SECONDS * config.score.shards)
         building = rate.index + STEP_SECONDS
     width = config.train.dim
@@ -233,7 +232,7 @@ def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePla
         peak_bytes=night.measure.memory(),
     )
     left = 1 - night.done.shards_done / config.score.shards
-    at_once = config.runtime.parallel_shards * BLOCK_USERS
+    at_once = config.runtime.shards_at_once * BLOCK_USERS
     score = StagePlan(
         "score",
         left == 0,

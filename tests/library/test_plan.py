@@ -267,4 +267,16 @@ def test_the_command_tells_it_as_text_and_as_data(tiny_world, command):
         command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF, "--json").out
     )
     assert data["seconds"] > 0
+    scoring = next(stage["seconds"] for stage in data["stages"] if stage["stage"] == "score")
+    everything = sum(stage["seconds"] for stage in data["stages"])
+    assert data["seconds"] == pytest.approx(everything - scoring / 2)
     assert [stage["stage"] for stage in data["stages"]] == list(STAGE_ORDER)
+
+
+def test_shards_that_run_one_at_a_time_are_planned_so(tiny_world, command):
+    tiny_world.settings = {"runtime": {"task_runner": "sequential"}}
+    tiny_world.configure()
+    data = json.loads(
+        command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF, "--json").out
+    )
+    assert data["seconds"] == pytest.approx(sum(stage["seconds"] for stage in data["stages"]))
