@@ -53,15 +53,15 @@ def view_seconds(record: StageRecord | None, interactions: int) -> float | None:
 
 def training_seconds(
     record: StageRecord | None, kind: str, interactions: int
-) -> tuple[float, float, float] | None:
-    """Seconds an epoch, seconds besides, and epochs, of a training of the same kind."""
+) -> tuple[float, float] | None:
+    """Seconds an epoch, and seconds besides, of a training of the same kind."""
     if record is None or record.figures.get("kind") != kind or not record.rows:
         return None
     epoch, epochs = (record.figures.get(name) for name in ("seconds_per_epoch", "epochs_run"))
     if epoch is None or epochs is None:
         return None
     grown = interactions / record.rows
-    return epoch * grown, max(0.0, record.seconds - epoch * epochs) * grown, epochs
+    return epoch * grown, max(0.0, record.seconds - epoch * epochs) * grown
 
 
 def in_proportion(record: StageRecord | None, rows: float) -> float | None:

@@ -12,7 +12,7 @@ from pwrank.plan_log import NightPlan, StagePlan
 from pwrank.planning import earlier
 from pwrank.planning.calibration import EmbedRate, ScoreRate, measure_encoder, measure_scoring
 from pwrank.planning.counts import Counts, count_night
-from pwrank.planning.incoming import Clock, Waiting, find_waiting, known_drops
+from pwrank.planning.incoming import Clock, Waiting, known_drops
 from pwrank.planning.reusable import Reusable, find_reusable
 from pwrank.planning.sample_world import SampleWorld, sample_world
 from pwrank.ranker.training_cost import (
@@ -74,9 +74,10 @@ def plan_inputs(run: Run, waiting: list[Waiting], *, force: bool) -> str:
     return fingerprint(files, drops, section_hash(run.config), run.as_of, force)
 
 
-def plan_night(run: Run, measure: Measure, *, force: bool = False) -> NightPlan:
-    """Say what the night will do and take; writes nothing that stays."""
-    waiting = find_waiting(run)
+def plan_night(
+    run: Run, measure: Measure, waiting: list[Waiting], *, force: bool = False
+) -> NightPlan:
+    """Say what the night will do and take; writes nothing that stays. waiting: `find_waiting`."""
     done = find_reusable(run, waiting, force=force)
     with scratch_folder(run.store.lake) as folder:
         scratch = Store(folder)
@@ -188,7 +189,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
             clock=night.measure.clock,
         )
         epoch = cost.epoch_seconds / world.interactions_share
-        known = epoch, cost.other_seconds / world.items_share, expected
+        known = epoch, cost.other_seconds / world.items_share
         flops = cost.epoch_flops / world.interactions_share * expected + cost.other_flops
     work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
     plan = StagePlan("train", False, done.why_train, work)
@@ -196,7 +197,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
     plan = replace(plan, peak_bytes=before + extra)
     if known is None:
         return plan, None
-    epoch, besides, _ = known
+    epoch, besides = known
     work |= {"seconds_per_epoch": epoch, "seconds_besides": besides}
     seconds, longest = besides + expected * epoch, besides + most * epoch
     plan = replace(plan, work=work, flops=flops, seconds=seconds, seconds_most=longest)
@@ -240,10 +241,10 @@ def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePla
         {"users": round(users * left), "pairs": round(pairs * left), "rows": round(rows * left)},
         flops=left * users * (2.0 * counts.items * width + config.score.candidates * per_pair),
         bytes=round(ROW_BYTES * rows * left),
-        seconds=STEP_SECONDS if left == 0 or seconds is None else seconds * left,
+        seconds=STEP_SECONDS if left == 0 else None if seconds is None else seconds * left,
         peak_bytes=night.measure.memory() + 400 * at_once * config.score.candidates,
     )
-    return index, replace(score, seconds=None) if seconds is None and left else score
+    return index, score
 
 
 def _measure_scoring(night: _Night, cost: TrainingCost | None) -> ScoreRate | None:

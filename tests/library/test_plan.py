@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pwrank.plan_log import NightPlan, StagePlan, compare, read_plan, write_plan
+from pwrank.planning.incoming import find_waiting
 from pwrank.planning.night import Measure, plan_night
 from pwrank.stage_log import STAGE_ORDER, StageRecord, write_stage_record
 from tasks import planning
@@ -31,7 +32,8 @@ def quick(run, *, force=False, share_bytes=1_000_000):
     """A plan without measurements, on a clock that ticks."""
     ticks = itertools.count()
     measure = Measure(lambda: float(next(ticks)), lambda: 0, calibrate=False)
-    return plan_night(run, replace(measure, share_bytes=share_bytes), force=force)
+    measure = replace(measure, share_bytes=share_bytes)
+    return plan_night(run, measure, find_waiting(run), force=force)
 
 
 def work(plan, stage):
