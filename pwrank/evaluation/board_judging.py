@@ -69,14 +69,17 @@ def judge_board(
     a history has anything to find.
     """
     log, catalogue = read_known_log(run, night), _catalogue(run, night)
-    tuned, skipped = tune_baselines(log, split.rule, names, progress=progress)
     history = log.rows.lazy()
     held = pl.read_parquet(split.held_out)
     pairs, account = relevant_pairs(held, history, catalogue, exclude_seen=log.exclude_seen)
     counted = counted_pairs(pairs, history)
     parts = _parts(counted)
     if parts["with_history"].is_empty():
-        raise InputError(f"{split.told()}: no user with a history has anything to find in it")
+        raise InputError(
+            f"{split.told()}: no user with a history has anything to find in it; hold out more, or "
+            "choose another --as-of"
+        )
+    tuned, skipped = tune_baselines(log, split.rule, names, progress=progress)
     rankers = {name: _staged_lists(run, ref) for name, ref in staged.items()}
     rankers |= {name: _baseline_lists(found.baseline) for name, found in tuned.items()}
     known, new = parts["with_history"], parts["new_users"]

@@ -126,7 +126,7 @@ def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetim
     copy_without(landed, target, known_at=now, removed=removed, owed=held["user_id"])
     _link_embeddings(config.lake, split.lake)
     write_parquet(held.select("user_id", "item_id", "occurred_at"), split.held_out)
-    write_json(marker, {"held_rows": held.height, "rule": rule.name, "end": end.isoformat()})
+    write_json(marker, {"held_rows": held.height})
     return split
 
 

@@ -20,12 +20,12 @@ from scipy.optimize import isotonic_regression
 from pwrank.config import Config
 from pwrank.datasets import IdTypes
 from pwrank.errors import SourceError
+from pwrank.evaluation.baselines import codes_of
 from pwrank.evaluation.figures import finite
 from pwrank.evaluation.metrics import Floats, bootstrap_means, interval
 from pwrank.evaluation.pointwise_metrics import auc, calibration_error, reliability, user_auc
 from pwrank.lists.pairs import score_pairs
 from pwrank.published_refs import NightRefs
-from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
 from pwrank.ranker.preference_training import ratings_of
@@ -56,12 +56,20 @@ def judge_ratings(
     """
     ranker = read_ranker(store.lake, night.model)
     if ranker.preference is None:
-        raise SourceError(f"{path}: the model of this date learned no ratings; its log has none")
+        raise SourceError(
+            f"{path}: the model of this date learned no ratings; its log has none; name the column "
+            "as rating under [source.columns] and run again"
+        )
     pairs = _with_heads(store, config, night, path, progress=progress)
     kept = pairs.drop_nulls(["rating", "pwrank"])
     if kept.is_empty():
-        raise SourceError(f"{path}: no row has a user, an item and a rating")
-    predicted = {"pwrank": kept["pwrank"].to_numpy(), **_baselines(store, config, night, kept)}
+        raise SourceError(
+            f"{path}: no row has a user, an item and a rating; name them under [source.columns]"
+        )
+    predicted = {
+        "pwrank": kept["pwrank"].to_numpy(),
+        **_baselines(store, config, night, ranker, kept),
+    }
     threshold = float(ranker.preference.scale[2])
     liked = (kept["rating"].to_numpy() >= threshold).astype(np.float64)
     likes = {
@@ -123,19 +131,18 @@ def _cell(figure: Mapping[str, float | None]) -> str:
 
 
 def _baselines(
-    store: Store, config: Config, night: NightRefs, pairs: pl.DataFrame
+    store: Store, config: Config, night: NightRefs, ranker: Ranker, pairs: pl.DataFrame
 ) -> dict[str, Floats]:
     """Ratings by each baseline, (m,), learned from the histories of the night."""
     catalogue = read_catalogue(store, night.catalogue, night.embeddings)
     events = tuple(night.model.figures["events"])
     paths = history_paths(store, night.histories)
     known = read_histories(paths, catalogue.item_ids, events)
-    ranker: Ranker = read_ranker(store.lake, night.model)
     log = known.histories.keep(known.histories.item >= 0)
     inputs = ranker.item_inputs(catalogue)
-    user = _rows(pairs["user_id"], known.user_ids)
-    item = _rows(pairs["item_id"], pl.Series(catalogue.item_ids, dtype=pairs["item_id"].dtype))
-    # One more user and item, the last, for those that the night does not know.
+    ids = pl.Series(catalogue.item_ids, dtype=pairs["item_id"].dtype)
+    user, item = codes_of(pairs["user_id"], known.user_ids), codes_of(pairs["item_id"], ids)
+    # One more user and item, the last, for those that the night does not know: their code is -1.
     everybody = replace(log, offsets=np.append(log.offsets, log.offsets[-1]))
     predicted = {}
     for name, factors in BASELINES.items():
@@ -156,13 +163,6 @@ def _baselines(
         low, high = np.nanmin(log.rating), np.nanmax(log.rating)
         predicted[name] = np.clip(float(taste.level) + own[:, 0] + other[:, 0] + inner, low, high)
     return predicted
-
-
-def _rows(ids: pl.Series, among: pl.Series) -> IntArray:
-    """(m,) place of each id, the number of places where it is not among them."""
-    places = among.alias("id").to_frame().with_row_index("row")
-    found = ids.alias("id").to_frame().join(places, on="id", how="left", maintain_order="left")
-    return found["row"].cast(pl.Int64).fill_null(len(among)).to_numpy()
 
 
 def _isotonic(predicted: Floats, liked: Floats) -> Floats:
