@@ -8,9 +8,9 @@ one file a shard of users) and `catalogue` (items with the text that the encoder
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -29,6 +29,7 @@ from pwrank.landing.drops import (
 from pwrank.landing.land import land, parse_key
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
+from pwrank.run import Run
 from pwrank.sources import Table, id_types, list_files
 from pwrank.store import Progress, Store
 from pwrank.views.catalogue import build_catalogue
@@ -103,36 +104,25 @@ def known_drops(store: Store, known_at: datetime, *, everything: bool) -> dict[T
     return {table: visible_drops(drops, known_at) for table, drops in ledger.items()}
 
 
-def ingest(
-    store: Store,
-    config: Config,
-    *,
-    as_of: date,
-    cut: datetime,
-    now: datetime,
-    known_at: datetime,
-    overrides: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-) -> Ingested:
+def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
     """Land what is new, then write what the as-of date may know.
 
-    Raises GateRefusedError if what came since the last published night is broken; overrides: gate
-    -> why that does not count tonight.
-
-    cut: the instant at which `as_of` begins. now: when tonight's rows become known; the same on a
-    retry. known_at: only drops ingested until then exist for this run.
+    Rows landed now become known at `run.now`, the same on a retry; only drops ingested until
+    `run.known_at` exist for this run. Raises GateRefusedError if what came since the last published
+    night is broken.
     """
+    store, config, as_of, cut = run.store, run.config, run.as_of, run.cut
     store.sweep_temporary()
-    landed = land_drops(store, config, now=now, progress=progress)
-    drops = known_drops(store, known_at, everything=known_at >= now)
+    landed = land_drops(store, config, now=run.now, progress=progress)
+    drops = known_drops(store, run.known_at, everything=run.known_at >= run.now)
     catalogue = build_catalogue(store, drops["items"], config, as_of=as_of, cut=cut)
     judge_input(
         store,
         config,
         as_of=as_of,
-        known_at=known_at,
+        known_at=run.known_at,
         catalogue=catalogue,
-        overrides=overrides or {},
+        overrides=run.overrides,
     )
     (path,) = catalogue.file_paths(store.lake)
     known_items = pl.read_parquet(path, columns=["item_id"])["item_id"]

@@ -20,16 +20,7 @@ def ingest(run: Run) -> Ingested:
     """Source drops -> interactions, items, rejects -> histories and catalogue."""
     with measured(run, "ingest") as told, progress_bar("ingest", "files") as progress:
         try:
-            done = ingest_drops(
-                run.store,
-                run.config,
-                as_of=run.as_of,
-                cut=run.cut,
-                now=run.now,
-                known_at=run.known_at,
-                overrides=run.overrides,
-                progress=told.noting(progress),
-            )
+            done = ingest_drops(run, progress=told.noting(progress))
         except GateRefusedError as refused:
             write_refused_input(run, refused)
             raise

@@ -94,6 +94,7 @@ def untrained(run: Run, known: Ingested, embeddings: DatasetRef) -> DatasetRef:
     from pwrank.ranker.fitting import build_ranker
     from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
     from pwrank.ranker.weights import save_ranker
+    from pwrank.signatures import SIGNED, sign
 
     items = read_catalogue(run.store, known.catalogue, embeddings)
     paths = history_paths(run.store, known.histories)[:1]
@@ -108,15 +109,8 @@ def untrained(run: Run, known: Ingested, embeddings: DatasetRef) -> DatasetRef:
         "untrained",
         files=files,
         rows=0,
-        figures=figures | signed(folder, files),
+        figures={**figures, SIGNED: sign(folder, files)},
     )
-
-
-def signed(folder: Path, files: list[str]) -> dict[str, Any]:
-    """What the reader of a model checks before it trusts the files."""
-    from pwrank.store import file_sha256
-
-    return {"sha256": {name: file_sha256(folder / name) for name in files}}
 
 
 def timed(work: Callable[[], Any], figures: dict[str, float], name: str) -> Any:
@@ -141,8 +135,7 @@ def night(
 
     run = open_world(folder, as_of)
     figures: dict[str, float] = {}
-    dates = {"as_of": run.as_of, "cut": run.cut, "now": run.now, "known_at": run.known_at}
-    known = timed(lambda: ingest(run.store, run.config, **dates), figures, "ingest")
+    known = timed(lambda: ingest(run), figures, "ingest")
     vectors = timed(
         lambda: embed(run.store, known.catalogue, run.config, as_of=run.as_of), figures, "embed"
     )

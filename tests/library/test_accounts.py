@@ -8,8 +8,9 @@ from datetime import date
 import pytest
 
 from flows.console import stage_table
+from pwrank.ingest import ingest
 from pwrank.stage_log import StageRecord, write_stage_record
-from tests.library.tiny_world import World, ingest_run
+from tests.library.tiny_world import World
 
 RETAIL_COLUMNS = {
     "user_id": "CustomerID",
@@ -25,7 +26,7 @@ RETAIL_RULES = [
 
 
 def account_of(world: World, as_of: date):
-    known = ingest_run(world.run(as_of=as_of))
+    known = ingest(world.run(as_of=as_of))
     for table, told in known.landed.items():
         assert told["rows_in"] == told["rows_landed"] + sum(told["rejected"].values()), table
     figures = known.histories.figures
@@ -88,7 +89,7 @@ def test_three_days_of_a_shop_add_up_with_cancellations_and_service_codes(
     assert told["rows_in"] == lines == known.landed["items"]["rows_in"]
     assert {"cancelled", "service code", "user_id is missing"} <= set(told["rejected"])
     assert known.histories.figures["set_aside"]["exact duplicate"] > 0
-    again = ingest_run(world.run(as_of=date(2010, 12, 4)))
+    again = ingest(world.run(as_of=date(2010, 12, 4)))
     assert again.landed["interactions"]["files"] == 0
     assert again.histories.rows > known.histories.rows
 

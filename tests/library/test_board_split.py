@@ -44,7 +44,7 @@ def split(world, rule, end=None, **sections):
 def known(config, found):
     """Pairs that the judged run knows, and the account of its interactions."""
     run = found.run(config, NOW)
-    done = ingest(run.store, run.config, as_of=run.as_of, cut=run.cut, now=NOW, known_at=NOW)
+    done = ingest(run)
     assert not any(table["files"] for table in done.landed.values()), "nothing is landed again"
     frame = pl.read_parquet(history_paths(run.store, done.histories))
     return sorted(frame.select("user_id", "item_id").rows()), run

@@ -13,6 +13,7 @@ from pwrank.errors import GateRefusedError, SourceError
 from pwrank.gates.arrival import read_drift
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_column
 from pwrank.gates.stability import psi, psi_of_values
+from pwrank.ingest import ingest
 from pwrank.publication import read_publication
 from pwrank.report.night import report_path, write_refused_input
 from tests.library.lively_world import (
@@ -24,13 +25,13 @@ from tests.library.lively_world import (
     lively_items,
     make_lively_world,
 )
-from tests.library.tiny_world import COLUMNS, ingest_run, stage_night
+from tests.library.tiny_world import COLUMNS, stage_night
 
 DROP = f"{TONIGHT}.csv"
 
 
 def ingest_next(world, now=NEXT_NOW, **options):
-    return ingest_run(world.run(as_of=TOMORROW, now=now, **options))
+    return ingest(world.run(as_of=TOMORROW, now=now, **options))
 
 
 def refused(world, **options) -> GateRefusedError:
@@ -67,7 +68,7 @@ def test_no_id_is_kept_in_a_profile(lively_world):
 def test_the_first_night_ever_has_nothing_to_be_compared_with(tmp_path, tiny_encoder):
     world = make_lively_world(tmp_path, tiny_encoder)
     world.write_drop("short.csv", lively_interactions(START)[:3])
-    ingest_run(world.run(as_of=TONIGHT, now=NEXT_NOW))
+    ingest(world.run(as_of=TONIGHT, now=NEXT_NOW))
     report = read_drift(world.store, TONIGHT)
     assert report["with"] is None
     assert report["tables"] == {}
@@ -136,7 +137,7 @@ def test_a_refused_input_has_a_page_that_says_why_and_what_came_in(lively_world)
     lively_world.write_drop(DROP, lively_interactions(TONIGHT)[:5])
     run = lively_world.run(as_of=TOMORROW, now=NEXT_NOW)
     with pytest.raises(GateRefusedError) as caught:
-        ingest_run(run)
+        ingest(run)
     write_refused_input(run, caught.value)
     page = report_path(lively_world.store, TOMORROW).read_text(encoding="utf-8")
     for part in ("drop rows", "✕ refused", "What came in", "5 rows in 1 files, usually 160 a day"):
@@ -181,7 +182,7 @@ def test_items_may_come_as_full_dumps_and_as_changes(tmp_path, tiny_encoder):
     for number, count in enumerate((1, 120, 2, 3, 1, 120, 120, 2)):
         world.write_items(lively_items()[-count:], f"items/{number + 1}.jsonl")
         now = NEXT_NOW + timedelta(hours=number + 1)
-        ingest_run(world.run(as_of=TOMORROW, now=now, **source))
+        ingest(world.run(as_of=TOMORROW, now=now, **source))
         assert all(verdict["passed"] for verdict in read_drift(world.store, TOMORROW)["verdicts"])
 
 
@@ -193,7 +194,7 @@ def test_a_log_whose_visitors_come_once_may_have_only_new_users(tmp_path, tiny_e
         world.write_drop(f"{day}.csv", rows)
     stage_night(world.run(as_of=TONIGHT, now=NEXT_NOW)).publish()
     later = NEXT_NOW + timedelta(days=1)
-    ingest_run(world.run(as_of=TOMORROW, now=later))
+    ingest(world.run(as_of=TOMORROW, now=later))
     verdicts = {v["gate"]: v for v in read_drift(world.store, TOMORROW)["verdicts"]}
     assert verdicts["drop users"]["figure"].startswith("1.000 of the rows have an unseen user_id")
     assert verdicts["drop users"]["passed"]

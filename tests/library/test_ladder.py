@@ -13,11 +13,12 @@ import pwrank.embed
 import pwrank.train
 from pwrank.embed import embed
 from pwrank.errors import ContractError, GateRefusedError, ModelUnavailableError
+from pwrank.ingest import ingest
 from pwrank.lists.ladder import degradations
 from pwrank.publication import published_dates, read_publication
 from pwrank.report.night import write_night_report
 from tests.library.lively_world import NEXT_NOW, PEOPLE, TOMORROW, TONIGHT, lively_items
-from tests.library.tiny_world import ingest_run, stage_night
+from tests.library.tiny_world import stage_night
 
 DAILY = {"train": {"every_days": 1}}
 
@@ -123,7 +124,7 @@ def test_a_folder_named_by_a_relative_path_is_known_by_it_when_it_is_gone(world)
     stage_night(world.run(as_of=TONIGHT, now=NEXT_NOW, encoder=encoder))
     shutil.rmtree(inside)
     run = world.run(as_of=TOMORROW, now=NEXT_NOW, encoder=encoder)
-    ref = embed(run.store, ingest_run(run).catalogue, run.config, as_of=run.as_of)
+    ref = embed(run.store, ingest(run).catalogue, run.config, as_of=run.as_of)
     assert "degraded" in ref.figures
 
 
@@ -132,13 +133,13 @@ def test_a_lake_that_never_had_vectors_cannot_do_without_an_encoder(world):
     (world.model / "model.safetensors").unlink()
     run = world.run(as_of=TOMORROW, now=NEXT_NOW)
     with pytest.raises(ModelUnavailableError):
-        embed(run.store, ingest_run(run).catalogue, run.config, as_of=run.as_of)
+        embed(run.store, ingest(run).catalogue, run.config, as_of=run.as_of)
 
 
 def test_the_vectors_of_another_encoder_do_not_stand_in(world):
     run = world.run(as_of=TOMORROW, now=NEXT_NOW, encoder={"model": "/no/such/folder"})
     with pytest.raises(ModelUnavailableError):
-        embed(run.store, ingest_run(run).catalogue, run.config, as_of=run.as_of)
+        embed(run.store, ingest(run).catalogue, run.config, as_of=run.as_of)
 
 
 def failing_training(monkeypatch, error):
@@ -252,7 +253,7 @@ def test_a_contract_that_is_broken_elsewhere_is_not_taken_for_the_encoder(world,
         raise ContractError("catalogue: no content_hash")
 
     run = world.run(as_of=TOMORROW, now=NEXT_NOW)
-    catalogue = ingest_run(run).catalogue
+    catalogue = ingest(run).catalogue
     monkeypatch.setattr("pwrank.embed.content_hashes", broken)
     with pytest.raises(ContractError, match="no content_hash"):
         embed(run.store, catalogue, run.config, as_of=run.as_of)

@@ -96,7 +96,7 @@ class World:
         return open_run(config, as_of, now=now, known_at=known_at, overrides=overrides)
 
     def ingest(self, **arguments) -> Ingested:
-        return ingest_run(self.run(**arguments))
+        return ingest(self.run(**arguments))
 
 
 @dataclass(frozen=True)
@@ -136,21 +136,9 @@ def unsigned(staged: DatasetRef) -> DatasetRef:
     return replace(staged, figures=figures)
 
 
-def ingest_run(run: Run) -> Ingested:
-    return ingest(
-        run.store,
-        run.config,
-        as_of=run.as_of,
-        cut=run.cut,
-        now=run.now,
-        known_at=run.known_at,
-        overrides=run.overrides,
-    )
-
-
 def stage_night(run: Run) -> Night:
     """All stages but publish."""
-    known = ingest_run(run)
+    known = ingest(run)
     store, histories, catalogue = run.store, known.histories, known.catalogue
     embeddings = embed(store, catalogue, run.config, as_of=run.as_of)
     shared = {"histories": histories, "catalogue": catalogue, "embeddings": embeddings}
