@@ -25,14 +25,14 @@ import flows.commands.backfill  # noqa: E402
 import flows.commands.run  # noqa: E402
 import flows.nightly  # noqa: E402
 import pwrank.embed  # noqa: E402
-from flows.runs import night_refs  # noqa: E402
+from flows.runs import held_date, night_refs  # noqa: E402
 from pwrank.config_file import load_config  # noqa: E402
-from pwrank.locks import date_lease  # noqa: E402
 from pwrank.run import open_run  # noqa: E402
 from tasks.embed import embed  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
 from tasks.index import index  # noqa: E402
 from tasks.ingest import ingest  # noqa: E402
+from tasks.planning import note_plan  # noqa: E402
 from tasks.publish import publish  # noqa: E402
 from tasks.score import score, stage_rankings  # noqa: E402
 from tasks.train import train  # noqa: E402
@@ -107,7 +107,8 @@ def _stages(night: Night) -> None:
         now=now,
         known_at=now if night.known_now else None,
     )
-    with date_lease(run.store, run.as_of, {"process": os.getpid()}):
+    with held_date(run):
+        note_plan(run)
         known = ingest.fn(run)
         embeddings = embed.fn(run, known.catalogue)
         model = train.fn(run, known.histories, known.catalogue, embeddings)
