@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import random
-import statistics
 import sys
 from typing import TYPE_CHECKING
 
@@ -45,28 +44,28 @@ def compare(
 ) -> dict[str, float]:
     """Figures of one length of text."""
     import torch
-    from ceiling import product_rate, seconds
+    from ceiling import alternate, product_rate
 
     expected = peer_model.encode(texts, normalize_embeddings=True)
     before = encoder.tokens_encoded
     vectors = encoder.encode(texts)
     tokens = encoder.tokens_encoded - before
-    pairs = [
-        (seconds(lambda: encoder.encode(texts)), seconds(lambda: peer_model.encode(texts)))
-        for _ in range(repeats)
-    ]
-    own = statistics.median(ours_took[0] for ours_took, _ in pairs)
-    peer = statistics.median(theirs_took[0] for _, theirs_took in pairs)
+    told = alternate(
+        lambda: encoder.encode(texts),
+        lambda: peer_model.encode(texts),
+        units=(1, 1),
+        repeats=repeats,
+    )
     dtype = getattr(torch, str(encoder.description["precision"]))
-    rate = encoder.flops(len(texts), tokens / len(texts)) / own
+    rate = encoder.flops(len(texts), tokens / len(texts)) / told.own
     cosines = (vectors * expected).sum(axis=1)
     return {
         "texts": len(texts),
         "tokens_per_text": tokens / len(texts),
-        "pwrank_texts_per_s": len(texts) / own,
-        "peer_texts_per_s": len(texts) / peer,
-        "ratio": statistics.median(theirs[0] / ours[0] for ours, theirs in pairs),
-        "processor_time_ratio": statistics.median(theirs[1] / ours[1] for ours, theirs in pairs),
+        "pwrank_texts_per_s": len(texts) / told.own,
+        "peer_texts_per_s": len(texts) / told.peer,
+        "ratio": told.ratio,
+        "processor_time_ratio": told.ratio_processor,
         "cosine_min": float(cosines.min()),
         "cosine_mean": float(cosines.mean()),
         "share_of_product_rate": rate / product_rate(dtype),

@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +94,7 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
     from pwrank.ranker.pair_features import user_features
     from pwrank.ranker.user_blocks import block_table, user_blocks
     from pwrank.score import load_scorer
+    from tests.benchmarks.ceiling import seconds
     from tests.benchmarks.generated_night import open_night
 
     torch.set_num_threads(1)
@@ -121,7 +121,8 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
 
     difference = float((scorer.night.logit(users, rows) - plain()).abs().max())
     took = [
-        (seconds(lambda: scorer.night.logit(users, rows)), seconds(plain)) for _ in range(repeats)
+        (seconds(lambda: scorer.night.logit(users, rows))[1], seconds(plain)[1])
+        for _ in range(repeats)
     ]
     return {
         "compiled_pairs_per_s": rows.size / statistics.median(ours for ours, _ in took),
@@ -144,13 +145,6 @@ def gathered_features(users: UserTable, items: ItemTable, candidates: torch.Tens
 
     with mock.patch.object(pair_features, "_inner_products", fetched):
         return pair_features.pair_features(users, items, candidates)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Processor time of one call: other programs on the machine count less."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 def rank_with_implicit(items: int, threads: int, users: int = 20_000) -> float | None:
