@@ -121,6 +121,7 @@ def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
         config,
         as_of=as_of,
         known_at=run.known_at,
+        drops=drops,
         catalogue=catalogue,
         overrides=run.overrides,
     )

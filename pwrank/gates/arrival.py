@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from pwrank.errors import GateRefusedError
 from pwrank.gates.catalogue import judge_catalogue
 from pwrank.gates.drift import arrivals, drift_of, judge_drops, worst_of
 from pwrank.gates.verdicts import Verdict, how_to_override, overridden, refusal_lines
-from pwrank.landing.drops import read_drops, visible_drops
+from pwrank.landing.drops import Drop, read_drops, visible_drops
 from pwrank.landing.parsing import PARSERS
 from pwrank.publication import last_publication, published_dates, read_publication
 from pwrank.run import cut_of
+from pwrank.sources import Table
 from pwrank.store import Store, read_json, write_json
 
 CATALOGUE_COLUMNS = ["item_id", "available", "content_hash"]
@@ -41,10 +42,14 @@ def judge_input(
     *,
     as_of: date,
     known_at: datetime,
+    drops: Mapping[Table, Sequence[Drop]],
     catalogue: DatasetRef,
     overrides: Mapping[str, str],
 ) -> None:
-    """Write the drift report of a date. Raises GateRefusedError if a gate refuses its input."""
+    """Write the drift report of a date. Raises GateRefusedError if a gate refuses its input.
+
+    drops: what the night reads of each table; known_at: as the night was asked for.
+    """
     last = last_publication(store, as_of)
     tables, found = {}, []
     now = pl.read_parquet(catalogue.file_paths(store.lake), columns=CATALOGUE_COLUMNS)
@@ -54,12 +59,11 @@ def judge_input(
         cuts = tuple(cut_of(day, config.time_zone) for day in (_date(last), as_of))
         seen_at = datetime.fromisoformat(last["known_at"])
         for table in PARSERS:
-            drops = read_drops(store, table)
             arrived = arrivals(
                 store,
                 table,
-                now=visible_drops(drops, known_at),
-                before=visible_drops(drops, seen_at),
+                now=drops[table],
+                before=visible_drops(read_drops(store, table), seen_at),
                 cuts=(cuts[0], cuts[1]),
                 nights=config.drift.nights,
             )

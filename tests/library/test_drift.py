@@ -13,7 +13,7 @@ from pwrank.errors import GateRefusedError, SourceError
 from pwrank.gates.arrival import read_drift
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_column
 from pwrank.gates.stability import psi, psi_of_values
-from pwrank.ingest import ingest
+from pwrank.ingest import ingest, land_drops
 from pwrank.publication import read_publication
 from pwrank.report.night import report_path, write_refused_input
 from tests.library.lively_world import (
@@ -143,6 +143,13 @@ def test_a_refused_input_has_a_page_that_says_why_and_what_came_in(lively_world)
     for part in ("drop rows", "✕ refused", "What came in", "5 rows in 1 files, usually 160 a day"):
         assert part in page
     assert json.loads(report_path(lively_world.store, TOMORROW).with_name("drift.json").read_text())
+
+
+def test_a_broken_drop_that_a_run_beside_this_one_landed_is_refused_too(lively_world):
+    lively_world.write_drop(DROP, lively_interactions(TONIGHT)[:5])
+    config = lively_world.run(as_of=TOMORROW, now=NEXT_NOW).config
+    land_drops(lively_world.store, config, now=NEXT_NOW + timedelta(seconds=5))
+    assert "drop rows" in str(refused(lively_world))
 
 
 # --- what is honest ---------------------------------------------------------------------------
