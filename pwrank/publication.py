@@ -57,6 +57,7 @@ def remember_retired(store: Store, as_of: date) -> None:
     """Keep what a date needs to be made again as it was, before its publication goes."""
     publication = read_publication(store, as_of)
     told = {name: publication[name] for name in ("as_of", "version", "known_at")}
+    told["degraded"] = publication.get("degraded", {})
     model = {name: publication["inputs"]["model"][name] for name in ("as_of", "key")}
     write_json(_retired_path(store, as_of), {**told, "inputs": {"model": model}})
 

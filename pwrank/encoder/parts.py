@@ -120,15 +120,15 @@ def read_embeddings(store: Store, ref: DatasetRef, content_hashes: Sequence[str]
     wanted = pl.Series("content_hash", content_hashes, dtype=pl.String).to_frame()
     wanted = wanted.with_row_index("row").filter(pl.col("content_hash") != "")
     parts = EmbeddingParts(store.lake / "embeddings" / str(ref.figures["encoder"]))
-    listed = ref.file_paths(store.lake)
+    listed: list[Path] | None = ref.file_paths(store.lake)
     while True:
         try:
-            for path in listed or parts.paths():
+            for path in parts.paths() if listed is None else listed:
                 _fill(vectors, wanted, _read(path))
         except FileNotFoundError:  # merged into another part since the ref was written, or now
             if not any(parts.folder.glob("part-*.parquet")):
                 raise LakeError(f"{parts.folder}: its embeddings are gone; run again") from None
-            listed = []
+            listed = None
         else:
             return vectors
 

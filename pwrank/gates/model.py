@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pwrank.config import GatesConfig
+from pwrank.config import Config, GatesConfig
+from pwrank.datasets import DatasetRef
 from pwrank.encoder.parts import read_embeddings
 from pwrank.encoder.text_encoder import load_encoder
-from pwrank.errors import ModelUnavailableError
+from pwrank.errors import ModelUnavailableError, PwrankError
 from pwrank.gates.verdicts import Verdict
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.retrieval import nearest_rows, overlap, rows_found
-from pwrank.published_refs import NightRefs
+from pwrank.published_refs import DEGRADED, NightRefs
 from pwrank.ranker.examples import at_few_moments, sample, window_examples, window_start
 from pwrank.ranker.held_out_training import Evidence
 from pwrank.ranker.history import FloatArray, Histories, IntArray
@@ -101,13 +102,10 @@ def embeddings_verdict(run: Run, night: NightRefs) -> Verdict:
     with_vector = np.flatnonzero(np.abs(stored).sum(axis=1) > 0)
     if len(with_vector) == 0:
         return Verdict("embeddings", passed=True, figure="none looked at", bound=bound)
-    try:
-        encoder = load_encoder(config.encoder, threads=config.runtime.threads)
-    except ModelUnavailableError:
-        return Verdict("embeddings", passed=True, figure="not checked: no encoder", bound=bound)
-    if encoder.key != night.embeddings.figures["encoder"]:
-        return Verdict("embeddings", passed=True, figure="not checked: other encoder", bound=bound)
-    again = encoder.encode([chosen["text"][int(row)] for row in with_vector])
+    texts = [chosen["text"][int(row)] for row in with_vector]
+    again = _encoded_again(config, night.embeddings, texts)
+    if isinstance(again, str):
+        return Verdict("embeddings", passed=True, figure=f"not checked: {again}", bound=bound)
     cosine = (stored[with_vector] * again).sum(axis=1)
     wrong = with_vector[~(cosine >= SAME_TEXT)]
     return Verdict(
@@ -118,6 +116,26 @@ def embeddings_verdict(run: Run, night: NightRefs) -> Verdict:
         bound,
         f"item {chosen['item_id'][int(wrong[0])]!r}" if len(wrong) else "",
     )
+
+
+def _encoded_again(config: Config, embeddings: DatasetRef, texts: list[str]) -> FloatArray | str:
+    """(n, dim) vectors of the texts, or why none can be had.
+
+    An encoder that failed the stage, so that older vectors stand in, may fail here too.
+    """
+    try:
+        encoder = load_encoder(config.encoder, threads=config.runtime.threads)
+        if encoder.key != embeddings.figures["encoder"]:
+            return "other encoder"
+        again = encoder.encode(texts)
+    except ModelUnavailableError:
+        return "no encoder"
+    except (PwrankError, RuntimeError, MemoryError):
+        if DEGRADED not in embeddings.figures:
+            raise
+        return "no encoder"
+    usable = DEGRADED not in embeddings.figures or bool(np.isfinite(again).all())
+    return again if usable else "no encoder"
 
 
 def try_at_work(run: Run, night: NightRefs) -> list[Verdict]:

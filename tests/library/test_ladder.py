@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import errno
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
 import pwrank.embed
 import pwrank.train
-from pwrank.embed import embed
+from pwrank.embed import content_hashes, embed
+from pwrank.encoder.parts import read_embeddings
 from pwrank.errors import ContractError, GateRefusedError, ModelUnavailableError
 from pwrank.ingest import ingest
 from pwrank.lists.ladder import degradations
-from pwrank.publication import published_dates, read_publication
+from pwrank.publication import (
+    publication_path,
+    published_dates,
+    read_publication,
+    remember_retired,
+)
 from pwrank.report.night import write_night_report
 from tests.library.lively_world import NEXT_NOW, PEOPLE, TOMORROW, TONIGHT, lively_items
 from tests.library.tiny_world import stage_night
@@ -47,6 +55,12 @@ def without_encoder(world):
     (world.model / "model.safetensors").unlink()
 
 
+def embeddings_gate(world) -> str:
+    """What the gate said of the embeddings of the published night."""
+    gates = read_publication(world.store, TOMORROW)["gates"]
+    return next(gate["figure"] for gate in gates if gate["gate"] == "embeddings")
+
+
 def new_items(world, count):
     """So many items more, whose texts nobody has encoded, and users who took to them."""
     texts = [{**item, "item_id": f"n{n:02d}"} for n, item in enumerate(lively_items(count))]
@@ -72,8 +86,7 @@ def test_without_an_encoder_the_last_good_vectors_stand_in(world):
     night.publish()
     publication = read_publication(world.store, TOMORROW)
     assert set(publication["degraded"]) == {"embeddings"}
-    (gate,) = [gate for gate in publication["gates"] if gate["gate"] == "embeddings"]
-    assert gate["figure"] == "not checked: no encoder"
+    assert embeddings_gate(world) == "not checked: no encoder"
 
 
 def test_items_without_a_vector_are_ranked_without_counted_and_done_later(world):
@@ -99,6 +112,7 @@ def test_an_encoder_that_fails_half_way_is_as_good_as_none(world, monkeypatch):
     monkeypatch.setattr("pwrank.encoder.text_encoder.TextEncoder.encode", fails)
     night = night_of(world)
     assert night.refs.embeddings.figures["degraded"].endswith("out of memory")
+    night.publish()
     monkeypatch.undo()
     healed = night_of(world)
     assert "degraded" not in healed.refs.embeddings.figures
@@ -114,6 +128,8 @@ def test_vectors_that_cannot_be_used_are_none(world, monkeypatch):
     )
     night = night_of(world)
     assert "not finite or not of unit norm" in night.refs.embeddings.figures["degraded"]
+    night.publish()
+    assert embeddings_gate(world) == "not checked: no encoder"
 
 
 def test_a_folder_named_by_a_relative_path_is_known_by_it_when_it_is_gone(world):
@@ -171,6 +187,23 @@ def test_without_a_new_model_the_last_good_one_stands_in(world, monkeypatch):
     healed = night_of(world, **DAILY)
     assert healed.refs.model.as_of == TOMORROW
     assert "ranker_stale_model" not in sources(healed)
+
+
+def test_a_stand_in_is_not_the_ranker_of_record_of_a_retired_date_either(world, monkeypatch):
+    failing_training(monkeypatch, RuntimeError("loss is not finite"))
+    night_of(world, **DAILY).publish()
+    monkeypatch.undo()
+    remember_retired(world.store, TOMORROW)
+    publication_path(world.store, TOMORROW).unlink()
+    assert night_of(world, **DAILY).refs.model.as_of == TOMORROW
+
+
+def test_what_stands_in_for_nothing_is_nothing_also_when_vectors_come_later(world):
+    night = night_of(world)
+    hashes = content_hashes(world.store, night.refs.catalogue).to_list()
+    nothing = replace(night.refs.embeddings, files=())
+    assert np.any(read_embeddings(world.store, night.refs.embeddings, hashes))
+    assert not np.any(read_embeddings(world.store, nothing, hashes))
 
 
 def test_what_a_second_try_may_heal_and_what_was_asked_for_is_raised(world, monkeypatch):
