@@ -36,7 +36,13 @@ COMMANDS = {
     "doctor": "is this machine fit to run it",
 }
 
-DISK_FULL = os.strerror(errno.ENOSPC)
+TROUBLES = {
+    errno.ENOSPC: ("disk full", "free space on the lake's file system"),
+    errno.EDQUOT: ("disk full", "free space or raise the quota on the lake's file system"),
+    errno.EROFS: ("disk is read-only", "make the lake's file system writable"),
+    errno.EIO: ("disk failed", "check the disk under the lake"),
+}
+"""What no program can mend by itself: the fact, and what a person can do."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -105,27 +111,25 @@ def _guarded(command: Any, options: argparse.Namespace) -> int:
 
 
 def _fail(error: Exception) -> int:
-    """Tell of an error that no command foresaw; a full disk is none of pwrank's defects."""
-    first = str(error).splitlines()[0] if str(error) else "no message"
-    if _is_disk_full(error):
+    """Tell of an error that no command foresaw; what the machine lacks is no defect of pwrank."""
+    from pwrank.errors import first_line, machine_error
+
+    trouble = machine_error(error)
+    if trouble is not None:
+        fact, remedy = TROUBLES[trouble]
         print(
-            f"pwrank: disk full: {first}; free space on the lake's file system and run the same "
-            "command again; nothing was published half",
+            f"pwrank: {fact}: {first_line(error)}; {remedy} and run the same command again; "
+            "nothing was published half",
             file=sys.stderr,
         )
         _drop_unwritable_output()
         return 1
     print(
-        f"pwrank: unexpected {type(error).__name__}: {first}\n"
+        f"pwrank: unexpected {type(error).__name__}: {first_line(error)}\n"
         "run again with --debug to see where, and report it",
         file=sys.stderr,
     )
     return 1
-
-
-def _is_disk_full(error: Exception) -> bool:
-    """Libraries such as safetensors pass the system's words on, but not its number."""
-    return getattr(error, "errno", None) == errno.ENOSPC or DISK_FULL in str(error)
 
 
 def _drop_unwritable_output() -> None:
@@ -156,3 +160,7 @@ def _terminated(_signal: int, _frame: object) -> None:
     """Leave through every `finally`: leases are freed, the local server is stopped."""
     print("pwrank: stopped; run the same command again to finish the rest", file=sys.stderr)
     raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

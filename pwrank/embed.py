@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 
@@ -18,7 +18,7 @@ from pwrank.config import Config, EncoderConfig
 from pwrank.datasets import DatasetRef
 from pwrank.encoder.parts import EmbeddingParts, read_embeddings
 from pwrank.encoder.text_encoder import TextEncoder, identify_encoder, load_encoder
-from pwrank.errors import ContractError, ModelUnavailableError, PwrankError
+from pwrank.errors import ContractError, ModelUnavailableError, PwrankError, first_line
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.published_refs import DEGRADED
 from pwrank.run import cut_of
@@ -126,7 +126,8 @@ def embed(
         last = last_good_vectors(store, config.encoder, as_of)
         if last is None:
             raise
-        return _stand_in(store, catalogue, last, as_of=as_of, why=error)
+        cut = cut_of(as_of, config.time_zone)
+        return _stand_in(store, catalogue, last, cut=cut, as_of=as_of, why=error)
 
 
 def last_good_vectors(store: Store, encoder: EncoderConfig, as_of: date) -> DatasetRef | None:
@@ -159,7 +160,13 @@ def _told_alike(ref: DatasetRef, encoder: EncoderConfig) -> bool:
 
 
 def _stand_in(
-    store: Store, catalogue: DatasetRef, last: DatasetRef, *, as_of: date, why: Exception
+    store: Store,
+    catalogue: DatasetRef,
+    last: DatasetRef,
+    *,
+    cut: datetime,
+    as_of: date,
+    why: Exception,
 ) -> DatasetRef:
     """The catalogue's embeddings as far as the lake has them."""
     encoder = last.figures["encoder"]
@@ -168,7 +175,6 @@ def _stand_in(
     needed, left = embeddings_of(store, encoder).cover(distinct)
     key = fingerprint(embed_key(encoder, catalogue.key), DEGRADED, left.sort().to_list())
     folder = store.folder("embeddings", as_of, key)
-    reason = str(why).splitlines()[0] if str(why) else type(why).__name__
     return store.commit(
         "embeddings",
         as_of,
@@ -183,7 +189,8 @@ def _stand_in(
             "texts_left": len(left),
             "tokens": 0,
             "description": last.figures["description"],
-            DEGRADED: f"last good vectors, {len(left):,} texts have none: {reason}",
+            SEEN_UNTIL: horizon_of(cut, catalogue),
+            DEGRADED: f"last good vectors, {len(left):,} texts have none: {first_line(why)}",
         },
     )
 

@@ -16,6 +16,8 @@ None of these heals by itself, so none is retried; an `OSError` may heal (see `i
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +28,11 @@ _CREDENTIALS = re.compile(r"\b([a-zA-Z][\w+.-]*:/{1,2})[^\s/?#@]+@")
 def without_credentials(text: str) -> str:
     """The text with `user:password@` of every URL in it hidden."""
     return _CREDENTIALS.sub(r"\1***@", text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class PwrankError(Exception):
@@ -82,7 +89,26 @@ class ContractError(PwrankError):
     """A dataset breaks its own contract; a defect of pwrank rather than of the input."""
 
 
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""Full, read-only and failing disks."""
+
+
+def machine_error(error: BaseException) -> int | None:
+    """Which of OF_THE_MACHINE is behind an error that is none of ours; None if none is.
+
+    Libraries such as safetensors pass the system's words on, but not its number.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in OF_THE_MACHINE else None
+    if isinstance(error, PwrankError):
+        return None
+    told = str(error)
+    return next((number for number in OF_THE_MACHINE if os.strerror(number) in told), None)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether trying again may help: I/O errors, but not a missing file or a missing right."""
     permanent = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    if machine_error(error) is not None:
+        return True
     return isinstance(error, OSError) and not isinstance(error, permanent)

@@ -11,6 +11,7 @@ import numpy as np
 from pwrank.config import Config, IndexConfig
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
+from pwrank.errors import first_line
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.exact_search import Pool, make_pool
 from pwrank.lists.item_index import with_unknown_item, write_item_index
@@ -67,9 +68,8 @@ def _build(
     try:
         return *build_index(pool, queries, config, k=k), ""
     except (RuntimeError, MemoryError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         exact = config.model_copy(update={"kind": "exact"})
-        told = f"exact search, the approximate index could not be built: {reason}"
+        told = f"exact search, the approximate index could not be built: {first_line(error)}"
         return *build_index(pool, queries, exact, k=k), told
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import IdType, IdTypes
-from pwrank.errors import SourceError
+from pwrank.errors import SourceError, first_line
 from pwrank.store import replacing
 
 ALIASES = {
@@ -68,11 +68,11 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
                 frame.write_ndjson(temporary)
     except OSError as error:
         raise SourceError(
-            f"{path}: cannot be written ({error.strerror or _first_line(error)}); name another file"
+            f"{path}: cannot be written ({error.strerror or first_line(error)}); name another file"
         ) from None
     except pl.exceptions.PolarsError as error:
         raise SourceError(
-            f"{path}: cannot be written ({_first_line(error)}); try .parquet"
+            f"{path}: cannot be written ({first_line(error)}); try .parquet"
         ) from None
 
 
@@ -99,7 +99,7 @@ def _read(path: Path) -> pl.DataFrame:
     except pl.exceptions.NoDataError:
         raise SourceError(f"{path}: empty file; {FORMATS}") from None
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read ({_first_line(error)}); {FORMATS}") from None
+        raise SourceError(f"{path}: cannot be read ({first_line(error)}); {FORMATS}") from None
     if frame.is_empty():
         raise SourceError(f"{path}: no rows; {FORMATS}")
     return frame
@@ -116,10 +116,6 @@ def _parse(path: Path) -> pl.DataFrame:
     # Every value stays text, so that ids keep their spelling.
     separator = "\t" if name.endswith(".tsv") else ","
     return pl.read_csv(path, infer_schema=False, separator=separator)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def find_column(columns: Sequence[str], path: Path, role: str, configured: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pwrank.config import EncoderConfig
 from pwrank.encoder.pooling import Pooling, is_decoder, sentence_transformers_layout
-from pwrank.errors import ModelUnavailableError
+from pwrank.errors import ModelUnavailableError, first_line
 from pwrank.store import file_sha256
 
 SINGLE_WEIGHTS, SHARDED_WEIGHTS = "model.safetensors", "model.safetensors.index.json"
@@ -157,9 +157,9 @@ def _download(name: str, revision: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=DOWNLOADED))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ModelUnavailableError(
-            f"[encoder] model {name!r} at revision {revision!r} cannot be downloaded: {reason}\n"
+            f"[encoder] model {name!r} at revision {revision!r} cannot be downloaded: "
+            f"{first_line(error)}\n"
             "check name, revision and network, or set `model` to a folder that holds it"
         ) from None
 

@@ -21,7 +21,7 @@ from pwrank.encoder.packing import (
     rectangular_hidden_states,
     register_packed_attention,
 )
-from pwrank.errors import ConfigError, ModelUnavailableError
+from pwrank.errors import ConfigError, ModelUnavailableError, first_line
 
 PACKED_TOLERANCE = 1e-3
 """Largest relative difference in float32 at which packed and plain hidden states are the same."""
@@ -48,9 +48,8 @@ def load_model(files: EncoderFiles, *, max_length: int, precision: str, device: 
         limit = min(max_length, _most_tokens(tokenizer, network))
         first_position = _find_first_position(network, limit)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelUnavailableError(
-            f"[encoder] model {files.name!r}: {files.folder} cannot be loaded: {reason}"
+            f"[encoder] model {files.name!r}: {files.folder} cannot be loaded: {first_line(error)}"
         ) from error
     if precision == "bfloat16":
         multiply_in_bfloat16(network)

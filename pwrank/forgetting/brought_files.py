@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pwrank.errors import SourceError
+from pwrank.errors import SourceError, first_line
 from pwrank.forgetting.person import Person
 from pwrank.sources.delimited import QuotedRecords
 from pwrank.sources.files import open_text, readable
@@ -50,8 +50,7 @@ def _clear_parquet(path: Path, person: Person, column: str) -> int:
     try:
         frame = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
-        first = next(iter(str(error).splitlines()), "")
-        raise SourceError(f"{path}: not a Parquet file or damaged ({first})") from None
+        raise SourceError(f"{path}: not a Parquet file or damaged ({first_line(error)})") from None
     name = find_column(frame.columns, path, "user_id", column)
     ids = frame[name].cast(pl.String).fill_null("").to_list()
     theirs = pl.Series([person.is_id(cell) for cell in ids], dtype=pl.Boolean)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from pwrank.errors import LakeError
+from pwrank.errors import LakeError, first_line
 from pwrank.forgetting.person import Person, leaves
 from pwrank.holds import TEMPORARY
 from pwrank.store import read_json
@@ -33,14 +32,8 @@ def lake_files(lake: Path) -> list[Path]:
     return sorted(path for path in lake.rglob("*") if path.is_file() and TEMPORARY not in str(path))
 
 
-def search(paths: list[Path], person: Person) -> Iterator[tuple[Path, Finding | None]]:
-    """Look at one file after the other. Memory: the text columns of one Parquet file."""
-    for path in paths:
-        yield path, search_file(path, person)
-
-
 def search_file(path: Path, person: Person) -> Finding | None:
-    """What one file says of the person; None if nothing."""
+    """What one file says of the person; None if nothing. Memory: its text columns."""
     if path.suffix == ".parquet":
         rows, elsewhere = _search_parquet(path, person)
     elif path.suffix == ".json":
@@ -70,8 +63,7 @@ def _search_parquet(path: Path, person: Person) -> tuple[int, str]:
         ]
         found = [name for name in texts if person.is_telling and _in_column(scan, name, person)]
     except pl.exceptions.PolarsError as error:
-        told = next(iter(str(error).splitlines()), "")
-        raise LakeError(f"{path}: damaged ({told}); remove it and run again") from None
+        raise LakeError(f"{path}: damaged ({first_line(error)}); remove it and run again") from None
     return rows, f"column {', '.join(found)}" if found else ""
 
 

@@ -23,7 +23,7 @@ from pwrank.datasets import (
     Dataset,
     IdTypes,
 )
-from pwrank.errors import ConfigError, SourceError
+from pwrank.errors import ConfigError, SourceError, first_line
 from pwrank.landing.cells import (
     Verdicts,
     as_text,
@@ -211,8 +211,9 @@ def _apply_rules(
             try:
                 verdicts.reject(as_text(values).str.contains(rule.matches), rule.reason)
             except pl.exceptions.PolarsError as error:
-                detail = str(error).splitlines()[0]
-                raise ConfigError(f"{place}: matches = {rule.matches!r}: {detail}") from None
+                raise ConfigError(
+                    f"{place}: matches = {rule.matches!r}: {first_line(error)}"
+                ) from None
         numbers = as_text(values).str.strip_chars().cast(pl.Float64, strict=False)
         if rule.below is not None:
             verdicts.reject(numbers < rule.below, rule.reason)

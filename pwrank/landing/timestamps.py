@@ -11,7 +11,7 @@ import polars as pl
 
 from pwrank.config import SourceConfig
 from pwrank.datasets import UTC_MICROSECONDS
-from pwrank.errors import ConfigError
+from pwrank.errors import ConfigError, first_line
 
 Unit = Literal["auto", "seconds", "milliseconds", "microseconds"]
 
@@ -98,8 +98,7 @@ def _by_format(texts: pl.Series, pattern: str, zone: str) -> pl.Series:
     try:
         parsed = texts.str.to_datetime(pattern, time_unit="us", strict=False)
     except pl.exceptions.PolarsError as error:
-        detail = str(error).splitlines()[0]
-        raise ConfigError(f"source.timestamp_format = {pattern!r}: {detail}") from None
+        raise ConfigError(f"source.timestamp_format = {pattern!r}: {first_line(error)}") from None
     return _to_utc(parsed, zone)
 
 
@@ -186,8 +185,7 @@ def _to_utc(local: pl.Series, zone: str) -> pl.Series:
     try:
         known = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     except pl.exceptions.PolarsError as error:
-        detail = str(error).splitlines()[0]
-        raise ConfigError(f"source.time_zone = {zone!r}: {detail}") from None
+        raise ConfigError(f"source.time_zone = {zone!r}: {first_line(error)}") from None
     known = known.dt.convert_time_zone("UTC")
     in_gap = known.is_null() & local.is_not_null()
     if not in_gap.any():

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pwrank.datasets import DatasetRef
-from pwrank.errors import LakeError
+from pwrank.errors import LakeError, first_line
 from pwrank.lists.exact_search import Pool, make_pool
 from pwrank.lists.retrieval import (
     ApproximateIndex,
@@ -179,4 +179,4 @@ def _open_index(lake: Path, index: DatasetRef, probes: int) -> ApproximateIndex 
         verify_ref(lake, index, [INDEX])
         return read_index(lake / index.path / INDEX, probes)
     except (LakeError, RuntimeError) as error:
-        return str(error).splitlines()[0]
+        return first_line(error)

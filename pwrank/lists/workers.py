@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ import faiss
 import torch
 
 from pwrank.config import RuntimeConfig
+from pwrank.machine import usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,8 +24,7 @@ AHEAD = 2
 
 def workers_of_a_shard(runtime: RuntimeConfig) -> int:
     """Threads for one shard, where others are scored beside it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = runtime.threads or cores or 1
+    threads = runtime.threads or usable_cores()
     beside = {"threads": runtime.parallel_shards, "sequential": 1, "ray": threads}
     return max(threads // beside[runtime.task_runner], 1)
 

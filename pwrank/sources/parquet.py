@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pwrank.config import SourceConfig
-from pwrank.errors import SourceError
+from pwrank.errors import SourceError, first_line
 from pwrank.sources.columns import column_roles
 from pwrank.sources.files import BROKEN_ROWS, LINE_COLUMN, RawBatch, SourceFile, readable
 
@@ -66,8 +66,9 @@ def _parquet_errors(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, error: BaseException) -> str:
-    detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    return f"{path}: not a Parquet file, damaged or cut off ({detail}); copy it again"
+    return (
+        f"{path}: not a Parquet file, damaged or cut off ({first_line(error)[:200]}); copy it again"
+    )
 
 
 def _is_usable(field: pa.Field) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from datetime import timedelta
 
 import pytest
@@ -86,6 +87,8 @@ def test_waits_grow_and_are_jittered():
     assert options["retry_delay_seconds"] == [2.5, 5.0, 10.0, 20.0]
     assert options["retry_jitter_factor"] > 0
     assert is_transient(TimeoutError())
+    assert is_transient(RuntimeError(f"safetensors: {os.strerror(errno.ENOSPC)} (os error 28)"))
+    assert not is_transient(SourceError(f"drop.csv: {os.strerror(errno.EIO)}"))
     assert not is_transient(FileNotFoundError())
 
 
