@@ -16,10 +16,10 @@ TEMPORARY = ".tmp-held-"
 """Prefix of what is being written; its writer holds a lock on it, which dies with the writer."""
 
 
-def held_file(folder: Path, suffix: str) -> tuple[int, Path]:
-    """A new temporary file, open and locked."""
+def held_file(folder: Path) -> tuple[int, Path]:
+    """A new temporary file, open and locked. Its name has no ending, so no `*.json` finds it."""
     while True:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY, suffix=suffix)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
         if _hold(handle):
             return handle, Path(name)
 

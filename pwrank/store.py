@@ -95,7 +95,7 @@ def shard_of(ids: pl.Series, shards: int) -> pl.Series:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well."""
-    handle, temporary = held_file(path.parent, path.suffix)
+    handle, temporary = held_file(path.parent)
     try:
         yield temporary
         flush_file(temporary)

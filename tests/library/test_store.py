@@ -58,6 +58,7 @@ def test_a_file_is_never_visible_half_written(tmp_path):
     with replacing(path) as temporary:
         temporary.write_text('{"half":', encoding="utf-8")
         assert not path.exists()
+        assert list(path.parent.glob("**/*.json")) == []
         assert temporary.parent == path.parent
         temporary.write_text("{}", encoding="utf-8")
     assert names(tmp_path) == ["facts.json"]
