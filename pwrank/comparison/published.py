@@ -7,10 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.evaluation.list_figures import evenly_spaced
+from pwrank.evaluation.list_figures import FIRST_RANKS, evenly_spaced
 from pwrank.evaluation.metrics import list_overlap
 
-FIRST_RANKS = 10
 MOST_USERS = 100_000
 """Users whose lists are compared, evenly spaced by id: some 300 MB."""
 ITEMS_SHOWN = 10

@@ -11,10 +11,9 @@ import polars as pl
 from pwrank.evaluation import metrics
 from pwrank.evaluation.baselines import Baseline
 from pwrank.evaluation.figures import PUBLISHED, Figure, Slice
-from pwrank.evaluation.list_figures import evenly_spaced
+from pwrank.evaluation.list_figures import FIRST_RANKS, evenly_spaced
 
 LIST_LENGTH = max(metrics.CUTOFFS)
-FIRST_RANKS = 10
 
 _BATCH_USERS = 8_192
 """Users whose baseline lists are held together: 820,000 rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import polars as pl
 
 from pwrank.evaluation import metrics
 from pwrank.evaluation.pointwise_metrics import calibration_error, log_loss, reliability
+from pwrank.store import shard_of
+
+FIRST_RANKS = 10
+"""Ranks that are looked at when lists are told apart."""
 
 SAMPLED_USERS = 5_000
 """Users, evenly spaced by id, whose lists are held for diversity and calibration."""
@@ -34,6 +39,16 @@ def describe_lists(
     if embeddings is not None:
         figures["diversity@10"] = mean_diversity(sample, catalogue, embeddings)
     return figures
+
+
+def first_ranks(lists: pl.LazyFrame, columns: Sequence[str], *, stride: int = 1) -> pl.DataFrame:
+    """The first ranks of one user in `stride`, chosen by a hash of the id."""
+    first = lists.filter(pl.col("rank") <= FIRST_RANKS).select(columns).collect()
+    if stride == 1:
+        return first
+    users = first["user_id"].unique().sort()
+    chosen = users.filter(shard_of(users, stride) == 0)
+    return first.join(chosen.to_frame("user_id"), on="user_id", how="semi")
 
 
 def mean_diversity(

@@ -12,10 +12,8 @@ import polars as pl
 
 from pwrank.evaluation import metrics
 from pwrank.evaluation.figures import finite
-from pwrank.evaluation.list_figures import aligned
-from pwrank.store import shard_of
+from pwrank.evaluation.list_figures import FIRST_RANKS, aligned, first_ranks
 
-FIRST_RANKS = 10
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 HISTOGRAM_BINS = 40
 POPULAR_SHARE = 0.01
@@ -93,7 +91,10 @@ def overlap_figures(parts: Sequence[Path], published: pl.LazyFrame, users: int) 
     Over users chosen by a hash of their id, so that the number of shards does not matter.
     """
     stride = max(1, users // _OVERLAP_USERS)
-    first = pl.concat([_sampled_first_ranks(path, stride) for path in parts])
+    first = pl.concat(
+        first_ranks(pl.scan_parquet(path), ("user_id", "rank", "item_id"), stride=stride)
+        for path in parts
+    )
     chosen = first.lazy().select("user_id").unique()
     earlier = (
         published.filter(pl.col("rank") <= FIRST_RANKS)
@@ -111,14 +112,6 @@ def overlap_figures(parts: Sequence[Path], published: pl.LazyFrame, users: int) 
         "jaccard@10": means[1],
         "unchanged_share@10": unchanged,
     }
-
-
-def _sampled_first_ranks(path: Path, stride: int) -> pl.DataFrame:
-    part = pl.scan_parquet(path).filter(pl.col("rank") <= FIRST_RANKS)
-    first = part.select("user_id", "rank", "item_id").collect()
-    users = first["user_id"].unique().sort()
-    chosen = users.filter(shard_of(users, stride) == 0)
-    return first.join(chosen.to_frame("user_id"), on="user_id", how="semi")
 
 
 def _add_up(shown: Sequence[pl.DataFrame], catalogue: pl.DataFrame) -> metrics.Ints:

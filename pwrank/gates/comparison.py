@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 
 from pwrank.config import GatesConfig
+from pwrank.evaluation.list_figures import FIRST_RANKS, first_ranks
 from pwrank.evaluation.metrics import list_overlap
-from pwrank.gates.rows import FIRST_RANKS
 from pwrank.gates.stability import psi_of_values
 from pwrank.gates.verdicts import COMPARED_GATES, Verdict
 from pwrank.lists.sources_of_ranks import PERSONAL_SOURCES
-from pwrank.store import shard_of
 
 FEWEST_USERS = 50
 """Users from which on it means something that their lists changed."""
@@ -51,8 +50,9 @@ def compare_with_last(
     if last is None:
         return _nothing("no lists were published before")
     stride = max(1, users // MOST_USERS)
-    tonight = pl.concat([_first_ranks(pl.scan_parquet(path), stride) for path in parts])
-    before = _first_ranks(last.rankings, stride)
+    scans = [pl.scan_parquet(path) for path in parts]
+    tonight = pl.concat([first_ranks(scan, COLUMNS, stride=stride) for scan in scans])
+    before = first_ranks(last.rankings, COLUMNS, stride=stride)
     common = tonight.select("user_id").unique().join(before, on="user_id", how="semi").height
     if common < FEWEST_USERS:
         return _nothing(f"{common} users also had a list on {last.as_of}")
@@ -66,15 +66,6 @@ def compare_with_last(
 
 def _nothing(why: str) -> list[Verdict]:
     return [Verdict(gate, passed=True, figure=why, bound="") for gate in COMPARED_GATES]
-
-
-def _first_ranks(lists: pl.LazyFrame, stride: int) -> pl.DataFrame:
-    first = lists.filter(pl.col("rank") <= FIRST_RANKS).select(COLUMNS).collect()
-    if stride == 1:
-        return first
-    users = first["user_id"].unique().sort()
-    chosen = users.filter(shard_of(users, stride) == 0)
-    return first.join(chosen.to_frame("user_id"), on="user_id", how="semi")
 
 
 def _personal(lists: pl.DataFrame) -> pl.DataFrame:

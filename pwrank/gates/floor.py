@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pwrank.gates.rows import FIRST_RANKS, ShardCheck
+from pwrank.evaluation.list_figures import FIRST_RANKS
+from pwrank.gates.rows import ShardCheck
 from pwrank.gates.verdicts import Verdict
 from pwrank.lists.ladder import items_without_vector
 from pwrank.published_refs import NightRefs

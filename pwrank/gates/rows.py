@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from pwrank.config import Config
+from pwrank.evaluation.list_figures import FIRST_RANKS
 from pwrank.gates.verdicts import Verdict
 from pwrank.lists.sources_of_ranks import EXPLORE, PERSONAL_SOURCES
-
-FIRST_RANKS = 10
-"""Ranks that are compared when lists are told apart."""
 
 CROWD = 10
 """Personal lists from which on it means something that they are all the same."""
