@@ -10,6 +10,7 @@ from prefect import flow
 from flows.nightly import nightly
 from flows.runs import BackfillDay, first_error, is_published
 from pwrank.errors import ConfigError
+from pwrank.gates.verdicts import checked_overrides
 
 logger = logging.getLogger("pwrank")
 
@@ -38,18 +39,23 @@ def backfill(
     *,
     missing_only: bool = False,
     known_at: str | None = None,
+    overrides: dict[str, str] | None = None,
 ) -> list[BackfillDay]:
     """Run and publish each date as it would have been that night.
 
-    missing_only: leave out dates that are published already. Returns what became of each date;
-    raises the first error once every date was tried.
+    missing_only: leave out dates that are published already. overrides: gates whose refusal does
+    not count on any date of the range, each with the reason to be recorded. Returns what became of
+    each date; raises the first error once every date was tried.
     """
+    checked_overrides(overrides or {})
     outcome = []
     for day in days(from_date, to_date):
         if missing_only and is_published(config, day):
             tried = BackfillDay(day, "already published")
         else:
-            state = nightly(config, as_of=day, known_at=known_at, return_state=True)
+            state = nightly(
+                config, as_of=day, known_at=known_at, overrides=overrides, return_state=True
+            )
             tried = BackfillDay.from_state(day, state)
         logger.info("%s: %s", tried.as_of, tried.outcome)
         outcome.append(tried)

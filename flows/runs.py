@@ -178,7 +178,8 @@ def first_error(outcome: Sequence[BackfillDay]) -> Exception | None:
         return None
     first = failed[0].error
     lines = [f"{len(failed)} of {len(outcome)} dates failed:"]
-    lines += [f"{day.as_of}: {str(day.error).splitlines()[0]}" for day in failed]
+    # All lines of each: a refusal names its gates, and how they are overridden.
+    lines += ["\n  ".join(f"{day.as_of}: {day.error}".splitlines()) for day in failed]
     kind = type(first) if isinstance(first, PwrankError) else PwrankError
     return kind("\n".join(lines))
 

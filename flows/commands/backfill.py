@@ -2,7 +2,7 @@
 
 import argparse
 
-from flows.commands import Answer, a_date, add_config
+from flows.commands import Answer, a_date, add_config, add_overrides
 from flows.console import check_before, stage_lines
 from pwrank.errors import ConfigError
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--known-at", metavar="now|TIME", help="see rows that arrived after a date was published"
     )
+    add_overrides(parser)
 
 
 def run(options: argparse.Namespace) -> Answer:
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> Answer:
             options.to_date,
             missing_only=options.missing_only,
             known_at=options.known_at,
+            overrides=dict(options.override),
         )
     text = "\n".join(f"{day.as_of}  {day.outcome}" for day in outcome)
     return Answer(text, [{"as_of": day.as_of, "outcome": day.outcome} for day in outcome])
