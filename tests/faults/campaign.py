@@ -2,7 +2,9 @@
 
 `make faults`, or `python -m tests.faults.campaign --kills 200 --seed 1`. Most nights are driven by
 their stages alone, every tenth by `pwrank run` through Prefect, every fortieth by the command as a
-process of its own with its own server, whose end is watched too. Exit code 0: all survived.
+process of its own with its own server, whose end is watched too. Then, a tenth as many of each:
+SIGTERM; disks that are full (small tmpfs) or read-only; an I/O error that passes; one that stays;
+nights by the command, since it is what tries again. Exit code 0: all survived.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ ROOT = Path(__file__).parents[2]
 GONE_SECONDS = 20
 """How long after a kill its server may live and its pipe stay open."""
 ROOMY = 64 << 20
+WRITTEN = 300_000
+"""Bytes that a night writes, or somewhat less."""
+STAYS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 COMMAND = f"""
 import sys
 from flows.environment import prepare_environment
@@ -54,10 +59,12 @@ class Tally:
     reads: Counter[str] = field(default_factory=Counter)
     bytes_compared: int = 0
     kept: int = 0
+    ends: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     wrong: list[str] = field(default_factory=list)
 
     def add(self, kind: str, trial: Trial, *complaints: str) -> None:
         self.struck[kind][trial.stage] += 1
+        self.ends[kind][f"exit code {trial.code}"] += 1
         self.reads.update(trial.reads)
         self.bytes_compared += trial.bytes_compared
         self.kept += trial.kept
@@ -66,14 +73,13 @@ class Tally:
             print(self.wrong[-1], flush=True)
 
     def table(self) -> str:
-        stages = ["start", *STAGES, "whole command"]
-        lines = [f"{'struck in':<14}" + "".join(f"{kind:>13}" for kind in self.struck)]
-        for stage in stages:
-            row = [count[stage] for count in self.struck.values()]
-            if any(row):
-                lines.append(f"{stage:<14}" + "".join(f"{number:>13}" for number in row))
-        totals = [count.total() for count in self.struck.values()]
-        lines.append(f"{'all':<14}" + "".join(f"{number:>13}" for number in totals))
+        stages = [*STAGES, "start", "whole command", "not reached"]
+        columns = [stage for stage in stages if any(c[stage] for c in self.struck.values())]
+        lines = [f"{'struck in':<22}" + "".join(f"{stage:>14}" for stage in (*columns, "all"))]
+        for kind, count in self.struck.items():
+            row = [*(count[stage] for stage in columns), count.total()]
+            ends = ", ".join(f"{number} x {end}" for end, number in sorted(self.ends[kind].items()))
+            lines.append(f"{kind:<22}" + "".join(f"{n:>14}" for n in row) + f"  {ends}")
         reads = ", ".join(f"{count:,} by {kind}" for kind, count in sorted(self.reads.items()))
         lines += [
             "",
@@ -154,42 +160,41 @@ class Campaign:
         self.strike("SIGKILL", trial, lambda t: _kill_process(t, after), _ended_by(signal.SIGKILL))
 
     def errors(self, count: int) -> None:
-        """I/O errors that pass, and that stay; nights by the command, since it is what retries."""
+        """An error that passes, and errors that stay from some operation of a stage on.
+
+        Nights by the command, since it is what tries again. These are injected into what Python
+        does; what libraries write by themselves meets the disks below.
+        """
         for draw in range(count):
             rng = random.Random(f"{self.seed} errors {draw}")  # noqa: S311 - not for secrets
             place = _place(self.command[0], rng, STAGES[draw % len(STAGES)], None)
-            number = rng.choice([errno.EIO, errno.ENOSPC])
-            once = self.trial(self.command, Fault(place.number, str(number)))
-            self.strike("error once", once, Trial.meet_fault, _healed)
-            if draw % 3 == 0:
-                fault = Fault(place.number, str(number), always=True)
-                stays = self.trial(self.command, fault)
-                self.strike("error stays", stays, Trial.meet_fault, _refused)
+            once = self.trial(self.command, Fault(place.number, str(errno.EIO)))
+            self.strike("I/O error once", once, Trial.meet_fault, _healed)
+            number = STAYS[draw % len(STAYS)]
+            stays = self.trial(self.command, Fault(place.number, str(number), always=True))
+            kind = f"{errno.errorcode[number]} stays"
+            self.strike(kind, stays, Trial.meet_fault, _refused)
 
     def disks(self, count: int) -> None:
-        """A disk with room for a part of what the night writes, and one that is read-only."""
+        """Memory disks with room for a part of what the night writes, and a read-only one."""
         if not may_mount(self.folder / "encoder"):
-            print("no right to mount: small and read-only disks were left out")
+            print("no right to mount: disks that are full or read-only were injected only")
             return
         for draw in range(count):
             trial = self.trial(self.command)
-            lake = trial.lake
-            with small_disk(lake, ROOMY):
-                room = used(lake) + (draw + 1) * 300_000 // count
-                remount(lake, f"size={room}")
-                self.strike(
-                    "disk full",
-                    trial,
-                    Trial.meet_fault,
-                    _refused,
-                    lambda t: remount(t.lake, f"size={ROOMY}"),
-                )
-        trial = self.trial(self.command)
-        with small_disk(trial.lake, ROOMY):
-            remount(trial.lake, "ro")
-            self.strike(
-                "read-only", trial, Trial.meet_fault, _refused, lambda t: remount(t.lake, "rw")
-            )
+            with small_disk(trial.lake, ROOMY):
+                room = used(trial.lake) + draw * WRITTEN // count
+                remount(trial.lake, f"size={room}")
+                roomy = f"size={ROOMY}"
+                self._on_disk("disk full", trial, lambda t, told=roomy: remount(t.lake, told))
+        for _ in range(max(1, count // 10)):
+            trial = self.trial(self.command)
+            with small_disk(trial.lake, ROOMY):
+                remount(trial.lake, "ro")
+                self._on_disk("disk read-only", trial, lambda t: remount(t.lake, "rw"))
+
+    def _on_disk(self, kind: str, trial: Trial, mend: Callable[[Trial], None]) -> None:
+        self.strike(kind, trial, Trial.meet_fault, _refused, mend)
 
 
 def _place(scene: Scene, rng: random.Random, stage: str, events: set[str] | None) -> Operation:
@@ -216,7 +221,7 @@ def _kill_process(trial: Trial, after: float) -> int:
     """`pwrank run` with a server of its own, killed; its pipe must end and its server go."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PREFECT_API_URL", None)
-    command = [sys.executable, "-c", COMMAND, "run", "--as-of", str(trial.night.as_of)]
+    command = [sys.executable, "-c", COMMAND, *trial.night.arguments]
     process = subprocess.Popen(
         command,
         cwd=trial.world,
@@ -268,7 +273,7 @@ def main() -> int:
         with contextlib.suppress(KeyboardInterrupt):  # told how far it came
             campaign.kills(options.kills, signal.SIGKILL, "SIGKILL")
             campaign.kills(options.kills // 10, signal.SIGTERM, "SIGTERM")
-            campaign.disks(max(1, options.kills // 40))
+            campaign.disks(max(1, options.kills // 10))
             campaign.errors(options.kills // 10)
             interrupted = False
         print(campaign.tally.table())

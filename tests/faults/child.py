@@ -14,7 +14,7 @@ import multiprocessing  # noqa: E402 - Prefect must find the environment prepare
 import os  # noqa: E402
 import sys  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from datetime import UTC, date, datetime  # noqa: E402
+from datetime import UTC, date, datetime, timedelta  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import transformers.models.bert.modeling_bert  # noqa: E402, F401 - loaded once, not per night
@@ -49,7 +49,7 @@ BLOCK_TEXTS = 4
 
 @dataclass(frozen=True)
 class Night:
-    """What a process is to do: the command through Prefect's engine, or its stages alone."""
+    """What a process is to do: a command through Prefect's engine, or the stages alone."""
 
     world: Path
     as_of: date
@@ -57,6 +57,23 @@ class Night:
     api: str | None = None
     """Prefect's API; None: the stages alone, in the order of the flow."""
     fault: Fault | None = None
+    until: date | None = None
+    """The last date of a range, which `pwrank backfill` runs."""
+    missing_only: bool = False
+
+    @property
+    def days(self) -> list[date]:
+        span = ((self.until or self.as_of) - self.as_of).days
+        return [self.as_of + timedelta(days=number) for number in range(span + 1)]
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the command."""
+        if self.until:
+            dates = ["--from", str(self.as_of), "--to", str(self.until)]
+            return ["backfill", *dates, *(["--missing-only"] if self.missing_only else [])]
+        known = ["--known-at", "now"] if self.known_now else []
+        return ["run", "--as-of", str(self.as_of), *known]
 
     @property
     def journal(self) -> Path:
@@ -92,10 +109,8 @@ def _run(night: Night) -> None:
     if night.api is None:
         _stages(night)
         return
-    arguments = ["run", "--config", "pwrank.toml", "--as-of", str(night.as_of)]
-    arguments += ["--known-at", "now"] if night.known_now else []
     with temporary_settings({PREFECT_API_URL: night.api}):
-        sys.exit(flows.cli.main(arguments))
+        sys.exit(flows.cli.main(night.arguments))
 
 
 def _stages(night: Night) -> None:

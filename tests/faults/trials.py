@@ -12,14 +12,14 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from pwrank.publication import published_dates, read_rankings
+from pwrank.publication import published_dates, read_current, read_rankings
 from pwrank.stage_log import read_stage_records
 from pwrank.store import Store, file_sha256
 from tests.faults.child import Night
@@ -29,6 +29,8 @@ from tests.library.tiny_world import AS_OF, FIRST_DAY, make_world, some_interact
 
 BEFORE = AS_OF - timedelta(days=1)
 """Published in every lake that a trial begins with."""
+
+Pointer = tuple[str, str] | None
 
 FINISHED = ("staged/as_of=*/**/part-*.parquet", "embeddings/**/part-*.parquet")
 """What is never done again once it is in the lake."""
@@ -64,6 +66,12 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): file_sha256(path) for path in files}
 
 
+def current(lake: Path) -> Pointer:
+    """Date and version of the current lists."""
+    pointer = read_current(Store(lake))
+    return (pointer["as_of"], pointer["version"]) if pointer else None
+
+
 def names(lake: Path) -> Counter[str]:
     """Every file of a lake; folders that are named by the time of a landing by their source."""
     found: Counter[str] = Counter()
@@ -94,6 +102,8 @@ class Scene:
     lists: Lists
     published_before: dict[str, str]
     published: dict[str, str]
+    current_before: Pointer
+    current: Pointer
     names: Counter[str]
     operations: list[Operation]
     seconds: float
@@ -118,6 +128,8 @@ class Scene:
             },
             published_before=hashes(start / "lake" / "rankings"),
             published=hashes(world / "lake" / "rankings"),
+            current_before=current(start / "lake"),
+            current=current(world / "lake"),
             names=names(world / "lake"),
             operations=read_journal(night.journal),
             seconds=time.monotonic() - began,
@@ -141,6 +153,8 @@ class Trial:
     unpublished: bool = True
     """Whether the disturbed night had left the published files as they were."""
     bytes_compared: int = 0
+    begun: Sequence[date] = ()
+    """Dates that the second run looks at."""
     kept: int = 0
     """Finished files that were there after the fault and were not made again."""
 
@@ -163,6 +177,8 @@ class Trial:
                 self.wrong.append(f"live on: {left}")
             done, encoded = _finished(self.lake), _texts(self.lake)
             self.unpublished = self._unpublished()
+            there = published_dates(Store(self.lake)) if self.night.missing_only else []
+            self.begun = [day for day in self.night.days if day not in there]
             if mend:
                 mend(self)
             again = self.night.run()
@@ -197,10 +213,14 @@ class Trial:
         return self.code in {1, 2} and message and self.unpublished
 
     def _unpublished(self) -> bool:
-        """Whether globs find what they found before; an error in the last stage may come after."""
-        found = hashes(self.lake / "rankings")
-        whole = self.stage == "publish" and found == self.scene.published
-        return found == self.scene.published_before or whole
+        """Whether globs find what they found before, and the pointer names the last good night.
+
+        An error in the last stage may come when all is published.
+        """
+        found, pointer = hashes(self.lake / "rankings"), current(self.lake)
+        if self.stage == "publish" and found == self.scene.published:
+            return pointer in {self.scene.current_before, self.scene.current}
+        return found == self.scene.published_before and pointer == self.scene.current_before
 
     def _compare(self, done: dict[Path, tuple[int, int]], encoded: int) -> None:
         """Compare with the undisturbed night. done: files finished when the fault had struck."""
@@ -209,6 +229,8 @@ class Trial:
             self.wrong.append(f"published files differ: {_differing(published, self.scene)}")
         folder = self.lake / "rankings"
         self.bytes_compared = sum((folder / name).stat().st_size for name in published)
+        if (pointer := current(self.lake)) != self.scene.current:
+            self.wrong.append(f"current is {pointer}, not {self.scene.current}")
         if (found := names(self.lake)) != self.scene.names:
             self.wrong.append(f"files of the lake: {_delta(found, self.scene.names)}")
         now = _finished(self.lake)
@@ -216,7 +238,8 @@ class Trial:
         if redone:
             self.wrong.append(f"done twice: {redone}")
         self.kept = len(done)
-        again, vectors = _encoded(self.lake, self.night.as_of), _texts(self.lake)
+        again = sum(_encoded(self.lake, day) for day in self.begun)
+        vectors = _texts(self.lake)
         if not encoded + again == vectors == self.scene.texts:
             self.wrong.append(f"texts encoded twice: {encoded} + {again} gave {vectors} vectors")
 
