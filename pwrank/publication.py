@@ -15,14 +15,15 @@ import ctypes
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pwrank.datasets import DatasetRef
 from pwrank.errors import LakeError
-from pwrank.signatures import check_sizes
+from pwrank.signatures import SIGNED, check_sizes, describe_part, verify_publication
 from pwrank.store import Store, flush_file, read_json, scratch_folder, write_json
 
 RANKINGS_VERSION = "v1"
@@ -109,12 +110,73 @@ def write_current(store: Store, publication: dict[str, Any], **note: Any) -> Non
 
 
 def follow_current(store: Store, publication: Mapping[str, Any]) -> None:
-    """Let the pointer name the lists that its date has now; why it stands there is kept."""
+    """If the date is current, let the pointer name the lists that it has now.
+
+    Why it stands there is kept.
+    """
     pointer = read_current(store)
-    if pointer and pointer["version"] != publication["version"]:
+    if pointer is None or pointer["as_of"] != publication["as_of"]:
+        return
+    if pointer["version"] != publication["version"]:
         kept = ("moved", "at", "held_until_after")
         note = {name: pointer[name] for name in kept if name in pointer}
         write_current(store, dict(publication), **note)
+
+
+def rollback(
+    store: Store, to: date, *, reason: str = "rollback", now: datetime | None = None
+) -> dict[str, Any]:
+    """Make an earlier publication current: one pointer moves, nothing is copied.
+
+    It stays so until a date is published that is newer than all there are now.
+
+    now: when, for the record in the pointer. Raises LakeError if a file of it is not the one that
+    was published.
+    """
+    publication = read_publication(store, to)
+    verify_publication(store, publication)
+    newest = published_dates(store)[-1]
+    held = {"held_until_after": newest.isoformat()} if to < newest else {}
+    write_current(store, publication, moved=reason, at=now and now.isoformat(), **held)
+    return publication
+
+
+def describe_parts(store: Store, staged: DatasetRef, as_of: date) -> dict[str, Any]:
+    """What the manifest of a date says of the staged lists that it shows, and under which names.
+
+    staged: its figures hold the sha256 of its files, as verified or just written.
+    """
+    names = names_to_show(store, store.lake / staged.path, staged.files, as_of)
+    known = staged.figures.get(SIGNED, {})
+    parts = [
+        describe_part(path, name, known.get(path.name))
+        for path, name in zip(staged.file_paths(store.lake), names, strict=True)
+    ]
+    return {
+        "version": staged.key,
+        "path": rankings_path(as_of),
+        "staged_path": staged.path,
+        "parts": parts,
+        "files": names,
+        "rows": staged.rows,
+        "users": staged.figures["users"],
+        "figures": {name: told for name, told in staged.figures.items() if name != SIGNED},
+    }
+
+
+def is_visible(store: Store, publication: Mapping[str, Any]) -> bool:
+    """Whether globs find the very files that the manifest of a date names."""
+    shown = store.lake / publication["path"]
+    staged = store.lake / publication["staged_path"]
+    pairs = [(shown / part["name"], staged / part["file"]) for part in publication["parts"]]
+    return all(name.exists() and file.exists() and name.samefile(file) for name, file in pairs)
+
+
+def show_parts(store: Store, publication: Mapping[str, Any]) -> None:
+    """Let globs find the files that the manifest of a date names, all at once."""
+    files = {part["name"]: part["file"] for part in publication["parts"]}
+    as_of = date.fromisoformat(publication["as_of"])
+    link_parts(store, store.lake / publication["staged_path"], files, as_of)
 
 
 def names_to_show(store: Store, staged: Path, files: Sequence[str], as_of: date) -> list[str]:

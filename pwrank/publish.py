@@ -5,38 +5,43 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from pwrank.config_file import section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import GateRefusedError
 from pwrank.gates.arrival import read_drift
+from pwrank.gates.model import model_of
 from pwrank.gates.night import judge_night
 from pwrank.gates.verdicts import Verdict, how_to_override, refusal_lines
 from pwrank.horizon import SEEN_UNTIL, horizon_of, known_until
 from pwrank.lists.ladder import degradations
 from pwrank.publication import (
     RANKINGS_VERSION,
+    describe_parts,
     follow_current,
-    link_parts,
-    names_to_show,
+    is_visible,
     publication_path,
     published_dates,
-    rankings_path,
     read_current,
     read_publication,
     remember_retired,
+    show_parts,
     unlink_parts,
     write_current,
 )
 from pwrank.published_refs import NightRefs
+from pwrank.ranker.model_card import REFUSED
 from pwrank.run import Run, code_version
-from pwrank.signatures import SIGNED, describe_part, verify_publication, verify_ref
+from pwrank.signatures import SIGNED, verify_publication, verify_ref
 from pwrank.store import Progress, Store, write_json
 
 CONFIG_KEPT_OUT = {"lake", "source"}
 """Sections whose values may hold private paths; the manifest gets their hash only."""
+
+NEW_MODEL_GATES = ("validation", "model at work")
+"""Gates that refuse a new model rather than the night."""
 
 NIGHTLY_DATASETS = ("histories", "catalogue", "index", "staged", "reports")
 """Datasets of one date, removed with it."""
@@ -72,43 +77,44 @@ def publish(
     past all that was published then, so that what was rolled back from does not come back.
     """
     store = run.store
-    if SIGNED in staged.figures:
-        verify_ref(store.lake, staged)
     with contextlib.suppress(FileNotFoundError):
         earlier = read_publication(store, run.as_of)
-        if earlier["version"] == staged.key and _is_visible(store, earlier, run.as_of):
+        if earlier["version"] == staged.key and is_visible(store, earlier):
             verify_publication(store, earlier)
             return _point(store, earlier, reused=True)
+    if SIGNED in staged.figures:
+        verify_ref(store.lake, staged)
     found = judge_night(run, staged=staged, night=night, tell=progress)
     refused = [verdict for verdict in found if verdict.refuses]
     gates = [*read_drift(store, run.as_of)["verdicts"], *(verdict.to_json() for verdict in found)]
     if refused:
+        pass_over(store, night.model, refused)
         raise GateRefusedError(_refusal(run, staged, refused), gates)
     publication = _describe(run, staged, night, metrics, gates)
-    shown = {part["name"]: part["file"] for part in publication["parts"]}
-    link_parts(store, store.lake / staged.path, shown, run.as_of)
+    pass_over(store, night.model, ())
+    show_parts(store, publication)
     write_json(publication_path(store, run.as_of), publication)
     published = _point(store, publication, reused=False)
     retire(store, keep_nights=run.config.publish.keep_nights, as_of=run.as_of)
     return published
 
 
-def rollback(
-    store: Store, to: date, *, reason: str = "rollback", now: datetime | None = None
-) -> dict[str, Any]:
-    """Make an earlier publication current: one pointer moves, nothing is copied.
+def pass_over(store: Store, model: DatasetRef, refused: Sequence[Verdict]) -> None:
+    """Let nights to come do without a model that its gates refuse; or with it, if none does.
 
-    It stays so until a date is published that is newer than all there are now.
-
-    now: when, for the record in the pointer. Raises LakeError if a file of it is not the one that
-    was published.
+    One behind a published night was accepted: what makes it look bad tonight is something else.
     """
-    publication = read_publication(store, to)
-    verify_publication(store, publication)
-    newest = published_dates(store)[-1]
-    held = {"held_until_after": newest.isoformat()} if to < newest else {}
-    write_current(store, publication, moved=reason, at=now and now.isoformat(), **held)
-    return publication
+    said = refusal_lines(verdict for verdict in refused if verdict.gate in NEW_MODEL_GATES)
+    known = store.reuse("models", model.as_of, model.key)
+    if known is None or bool(said) == (REFUSED in known.figures):
+        return
+    published = (read_publication(store, day) for day in published_dates(store))
+    if said and any(model_of(publication) == model.key for publication in published):
+        return
+    figures = {name: told for name, told in known.figures.items() if name != REFUSED}
+    figures |= {REFUSED: "; ".join(said)} if said else {}
+    name, as_of, key = known.name, known.as_of, known.key
+    store.commit(name, as_of, key, files=known.files, rows=known.rows, figures=figures)
 
 
 def retire(store: Store, *, keep_nights: int, as_of: date) -> list[date]:
@@ -136,25 +142,13 @@ def retire(store: Store, *, keep_nights: int, as_of: date) -> list[date]:
     return gone
 
 
-def _is_visible(store: Store, publication: Mapping[str, Any], as_of: date) -> bool:
-    folder = store.lake / rankings_path(as_of)
-    staged = store.lake / publication["staged_path"]
-    return all(
-        (folder / part["name"]).exists()
-        and (staged / part["file"]).exists()
-        and (folder / part["name"]).samefile(staged / part["file"])
-        for part in publication["parts"]
-    )
-
-
 def _point(store: Store, publication: Mapping[str, Any], *, reused: bool) -> Published:
     """Move the pointer if this date is newer than the current one and than what holds it there."""
     as_of = publication["as_of"]
     pointer = read_current(store) or {"as_of": ""}
     if as_of > max(pointer["as_of"], pointer.get("held_until_after", "")):
         write_current(store, dict(publication), moved="published", at=publication["published_at"])
-    elif as_of == pointer["as_of"]:
-        follow_current(store, publication)
+    follow_current(store, publication)
     return Published(
         as_of=date.fromisoformat(as_of),
         version=publication["version"],
@@ -175,22 +169,12 @@ def _describe(
 ) -> dict[str, Any]:
     """The manifest of the publication."""
     store = run.store
-    names = names_to_show(store, store.lake / staged.path, staged.files, run.as_of)
-    paths = staged.file_paths(store.lake)
-    parts = [describe_part(path, name) for path, name in zip(paths, names, strict=True)]
     ids = store.id_types() or IdTypes()
     return {
         "as_of": run.as_of.isoformat(),
-        "version": staged.key,
         "contract": f"rankings/{RANKINGS_VERSION}",
         "schema": {name: str(dtype) for name, dtype in RANKINGS.schema(ids).items()},
-        "path": rankings_path(run.as_of),
-        "staged_path": staged.path,
-        "parts": parts,
-        "files": [part["name"] for part in parts],
-        "rows": staged.rows,
-        "users": staged.figures["users"],
-        "figures": {name: told for name, told in staged.figures.items() if name != SIGNED},
+        **describe_parts(store, staged, run.as_of),
         "inputs": night.to_json(),
         "metrics_key": metrics.key,
         "config": run.config.model_dump(mode="json", exclude=CONFIG_KEPT_OUT),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import polars as pl
 
 from pwrank.datasets import DatasetRef
 from pwrank.errors import LakeError
@@ -25,14 +25,14 @@ def sign(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: file_sha256(folder / name) for name in names}
 
 
-def describe_part(path: Path, name: str) -> dict[str, Any]:
+def describe_part(path: Path, name: str, sha256: str | None = None) -> dict[str, Any]:
     """A published part as the manifest of its date holds it: name, file, rows, bytes, sha256.
 
-    path: the staged file; name: that which globs find it by.
+    path: the staged file; name: that which globs find it by; sha256: where it is known already.
     """
-    rows = pq.read_metadata(path).num_rows
+    rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
     told = {"name": name, "file": path.name, "rows": rows, "bytes": path.stat().st_size}
-    return {**told, SIGNED: file_sha256(path)}
+    return {**told, SIGNED: sha256 or file_sha256(path)}
 
 
 def verify_ref(lake: Path, ref: DatasetRef, names: Sequence[str] | None = None) -> None:

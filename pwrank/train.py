@@ -12,12 +12,12 @@ import torch
 from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
-from pwrank.errors import is_transient
+from pwrank.errors import first_line, is_transient
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.publication import read_earlier
 from pwrank.published_refs import DEGRADED
 from pwrank.ranker.fitting import fit_ranker
-from pwrank.ranker.model_card import DUE, write_model_card
+from pwrank.ranker.model_card import DUE, REFUSED, write_model_card
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
 from pwrank.ranker.validation import Champion
 from pwrank.ranker.weights import read_ranker, save_ranker
@@ -29,9 +29,36 @@ TRAIN_VERSION = 7
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
 
 
+PASSED_OVER = "passed_over"
+"""Figure of the model that a night uses: which newer ones it does not, and why."""
+
+
 def newest_model(store: Store, as_of: date, kind: str) -> DatasetRef | None:
-    """The newest model of a kind trained as of `as_of` or before: never one of the future."""
-    usable = [
+    """The newest model of a kind trained as of `as_of` or before: never one of the future.
+
+    Nor one that the gates refused: it would be refused every night until the next is due.
+    """
+    accepted = (ref for ref in _models(store, as_of, kind) if REFUSED not in ref.figures)
+    return max(accepted, key=_age_and_key, default=None)
+
+
+def passed_over(store: Store, as_of: date, kind: str, *, newest: DatasetRef | None) -> str:
+    """Which models the gates refused since the newest one that they did not, and why."""
+    refused = [
+        f"the model of {ref.as_of} is passed over: {ref.figures[REFUSED]}"
+        for ref in sorted(_models(store, as_of, kind), key=_age_and_key)
+        if REFUSED in ref.figures and (newest is None or _age_and_key(ref) > _age_and_key(newest))
+    ]
+    return "; ".join(refused)
+
+
+def _age_and_key(ref: DatasetRef) -> tuple[date, str]:
+    return ref.as_of or date.min, ref.key
+
+
+def _models(store: Store, as_of: date, kind: str) -> list[DatasetRef]:
+    """Models of a kind whose files are there, trained as of `as_of` or before."""
+    return [
         ref
         for ref in store.refs("models")
         if ref.as_of is not None
@@ -40,7 +67,6 @@ def newest_model(store: Store, as_of: date, kind: str) -> DatasetRef | None:
         and DUE not in ref.figures
         and all(path.exists() for path in ref.file_paths(store.lake))
     ]
-    return max(usable, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)
 
 
 def model_kind(config: Config, encoder: str) -> str:
@@ -77,7 +103,7 @@ def train(
     """Name the ranker for this date, trained now if it is due or `force`d.
 
     A training that was killed goes on from its last epoch. Where one that is due fails, the last
-    good ranker stands in.
+    good ranker stands in. One that the gates refused is no good ranker; the ref says so.
     """
     store, config = run.store, run.config
     kind = model_kind(config, embeddings.figures["encoder"])
@@ -88,18 +114,21 @@ def train(
     if not force and (had := _model_of_record(run, kind)):
         return had
     newest = newest_model(store, run.as_of, kind)
+    refused = passed_over(store, run.as_of, kind, newest=newest)
+    note = {PASSED_OVER: refused} if refused else {}
     if newest and why_due(newest, run, force=force) is None:
-        return newest
+        return replace(newest, figures={**newest.figures, **note})
     inputs = (histories, catalogue, embeddings)
     try:
-        return _train(run, kind, key, inputs, newest=newest, progress=progress)
+        trained = _train(run, kind, key, inputs, newest=newest, progress=progress)
+        return replace(trained, figures={**trained.figures, **note})
     except Exception as error:
         # What a second try may heal is tried again; what was asked for must not fail in silence.
         if newest is None or force or is_transient(error):
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        told = f"the last good model, of {newest.as_of}; a new one could not be trained: {reason}"
-        return replace(newest, figures={**newest.figures, DEGRADED: told})
+        told = f"the last good model, of {newest.as_of}; a new one could not be trained"
+        note[DEGRADED] = f"{told}: {first_line(error)}"
+        return replace(newest, figures={**newest.figures, **note})
 
 
 def _train(

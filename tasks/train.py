@@ -9,6 +9,7 @@ from prefect import task
 
 from pwrank.datasets import DatasetRef
 from pwrank.run import Run
+from pwrank.train import PASSED_OVER
 from pwrank.train import train as train_ranker
 from tasks.measuring import degraded_note, measured
 from tasks.progress import progress_bar
@@ -41,4 +42,6 @@ def train(
                 later - earlier for earlier, later in itertools.pairwise(told.moments)
             )
         told.line = f"model {ref.figures['model_version']}" + degraded_note(ref)
+        if PASSED_OVER in ref.figures:
+            told.line += f"; {ref.figures[PASSED_OVER]}"
     return ref

@@ -18,8 +18,7 @@ def run(options: argparse.Namespace) -> Answer:
     """Move the pointer."""
     from pwrank.config_file import load_config
     from pwrank.errors import LakeError
-    from pwrank.publication import published_dates
-    from pwrank.publish import rollback
+    from pwrank.publication import published_dates, rollback
     from pwrank.store import Store
 
     store = Store(load_config(options.config, os.environ).lake).check_version()

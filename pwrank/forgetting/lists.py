@@ -18,16 +18,15 @@ from pwrank.datasets import DatasetRef
 from pwrank.forgetting.journal import Journal
 from pwrank.forgetting.person import Person
 from pwrank.publication import (
+    describe_parts,
     follow_current,
-    link_parts,
-    names_to_show,
+    is_visible,
     publication_path,
     published_dates,
-    rankings_path,
-    read_current,
     read_publication,
+    show_parts,
 )
-from pwrank.signatures import SIGNED, describe_part, sign, verify_publication
+from pwrank.signatures import SIGNED, sign, verify_publication
 from pwrank.store import Store, fingerprint, flush_file, write_json, write_parquet
 
 
@@ -90,34 +89,20 @@ def _stage_without(
 def _republish(store: Store, before: dict[str, Any], staged: DatasetRef, now: datetime) -> None:
     """Point the manifest of a date, the pointer and the names that globs find at other parts."""
     as_of = date.fromisoformat(before["as_of"])
-    names = names_to_show(store, store.lake / staged.path, staged.files, as_of)
-    paths = staged.file_paths(store.lake)
-    parts = [describe_part(path, name) for path, name in zip(paths, names, strict=True)]
-    told = before | {
-        "version": staged.key,
-        "staged_path": staged.path,
-        "parts": parts,
-        "files": names,
-        "rows": staged.rows,
-        "users": staged.figures["users"],
-        "figures": {name: n for name, n in staged.figures.items() if name != SIGNED},
+    told = {
+        **before,
+        **describe_parts(store, staged, as_of),
         "signed_again_at": [*before.get("signed_again_at", ()), now.isoformat()],
     }
     write_json(publication_path(store, as_of), told)
-    _follow(store, told, as_of)
+    _follow(store, told)
 
 
-def _follow(store: Store, publication: dict[str, Any], as_of: date) -> None:
+def _follow(store: Store, publication: dict[str, Any]) -> None:
     """Let globs and the pointer follow the manifest of a date."""
-    staged = store.lake / publication["staged_path"]
-    shown = store.lake / rankings_path(as_of)
-    files = {part["name"]: part["file"] for part in publication["parts"]}
-    pairs = [(shown / name, staged / file) for name, file in files.items()]
-    if not all(name.exists() and name.samefile(file) for name, file in pairs):
-        link_parts(store, staged, files, as_of)
-    current = read_current(store)
-    if current and current["as_of"] == publication["as_of"]:
-        follow_current(store, publication)
+    if not is_visible(store, publication):
+        show_parts(store, publication)
+    follow_current(store, publication)
 
 
 def finish_lists(store: Store, replaced: list[DatasetRef]) -> None:
@@ -127,7 +112,7 @@ def finish_lists(store: Store, replaced: list[DatasetRef]) -> None:
         told = {**publication, "inputs": _inputs(store, publication["inputs"])}
         if told != publication:
             write_json(publication_path(store, day), told)
-        _follow(store, told, day)
+        _follow(store, told)
     for ref in replaced:
         store.remove(ref)
 

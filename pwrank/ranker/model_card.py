@@ -13,6 +13,10 @@ from pwrank.store import replacing
 DUE = "due"
 """Figure of a model that is not to be used for a night to come, with the reason."""
 
+REFUSED = "refused"
+"""Figure of a model that gates refused before any night was published with it: what they said.
+Nights to come pass it over; a night that is published with it after all takes the mark away."""
+
 CARD = """\
 ---
 library_name: pwrank

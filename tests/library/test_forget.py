@@ -30,8 +30,8 @@ from pwrank.publication import (
     rankings_path,
     read_publication,
     read_rankings,
+    rollback,
 )
-from pwrank.publish import rollback
 from pwrank.report.night import report_path, write_night_report
 from pwrank.signatures import verify_publication, verify_ref
 from pwrank.stage_log import StageRecord, write_stage_record

@@ -81,6 +81,8 @@ def test_without_an_encoder_the_last_good_vectors_stand_in(world):
     night = night_of(world)
     told = night.refs.embeddings.figures
     assert (told["texts_left"], told["texts_encoded"]) == (0, 0)
+    assert told["seen_until"] == night.refs.catalogue.figures["seen_until"]
+    assert told["seen_until"]["ingested_at"]
     assert told["degraded"].startswith("last good vectors, 0 texts have none: [encoder] model")
     assert night.rankings.equals(healthy)
     night.publish()
@@ -232,6 +234,55 @@ def test_a_model_that_is_too_old_is_below_the_floor(world, monkeypatch):
     with pytest.raises(GateRefusedError, match="gate “stale model”: trained as of 2024-04-10, 2"):
         night.publish()
     assert published_dates(world.store) == [TONIGHT, TOMORROW]
+
+
+STRICT = {"gates": {"min_against_champion": 99.0}}
+"""No model is so much better than the one before."""
+
+
+def refused_night(world, **sections):
+    """A night whose new model is refused by its gate."""
+    night = stage_night(world.run(as_of=TOMORROW, now=NEXT_NOW, **DAILY, **STRICT, **sections))
+    assert night.refs.model.as_of == TOMORROW
+    with pytest.raises(GateRefusedError, match="gate “validation”: NDCG@10 "):
+        night.publish()
+    return night
+
+
+def test_nights_to_come_pass_over_a_model_that_its_gate_refused_and_say_so(world):
+    refused = refused_night(world)
+    late = TOMORROW + timedelta(days=1)
+    night = stage_night(world.run(as_of=late, now=NEXT_NOW))
+    assert night.refs.model.as_of == TONIGHT
+    told = night.refs.model.figures["passed_over"]
+    assert told.startswith(f"the model of {TOMORROW} is passed over: gate “validation”: NDCG@10 ")
+    assert "degraded" not in night.refs.model.figures
+    night.publish()
+    assert read_publication(world.store, late)["inputs"]["model"]["figures"]["passed_over"] == told
+    # Where one is due it is trained anew, with the last accepted one for its champion.
+    night = stage_night(world.run(as_of=late + timedelta(days=1), now=NEXT_NOW, **DAILY))
+    assert night.refs.model.as_of == late + timedelta(days=1)
+    assert night.refs.model.figures["champion"] != refused.refs.model.key
+    assert night.refs.model.figures["passed_over"] == told
+
+
+def test_a_refused_model_that_is_published_by_name_is_no_longer_passed_over(world):
+    refused = refused_night(world)
+    settings = {**DAILY, **STRICT}
+    again = stage_night(world.run(as_of=TOMORROW, now=NEXT_NOW, **settings))
+    assert again.refs.model.key == refused.refs.model.key
+    why = {"validation": "popularity was a fluke that week"}
+    stage_night(world.run(as_of=TOMORROW, now=NEXT_NOW, overrides=why, **settings)).publish()
+    night = stage_night(world.run(as_of=TOMORROW + timedelta(days=1), now=NEXT_NOW))
+    assert night.refs.model.key == refused.refs.model.key
+    assert {"refused", "passed_over"}.isdisjoint(night.refs.model.figures)
+
+
+def test_a_model_behind_a_published_night_is_not_blamed_for_a_bad_one(world):
+    night = night_of(world, gates={"min_against_popularity": 99.0})
+    with pytest.raises(GateRefusedError, match="gate “model at work”"):
+        night.publish()
+    assert "refused" not in world.store.reuse("models", TONIGHT, night.refs.model.key).figures
 
 
 def test_too_many_items_without_a_vector_are_below_the_floor(world):

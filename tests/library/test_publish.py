@@ -20,8 +20,9 @@ from pwrank.publication import (
     read_current,
     read_publication,
     read_rankings,
+    rollback,
 )
-from pwrank.publish import rollback
+from pwrank.store import file_sha256
 from tests.library.tiny_world import AS_OF, stage_night, unsigned
 
 NEXT = AS_OF + timedelta(days=1)
@@ -129,7 +130,22 @@ def test_a_first_night_that_is_refused_leaves_nothing_to_read(first):
         read_rankings(first.run.store.lake)
 
 
-@pytest.mark.parametrize("step", ["link_parts", "write_json", "write_current", "retire"])
+def test_each_part_is_hashed_once_to_publish_it_and_once_to_find_it_published(first, monkeypatch):
+    hashed = []
+
+    def counted(path):
+        hashed.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr("pwrank.signatures.file_sha256", counted)
+    for _ in range(2):
+        hashed.clear()
+        first.publish()
+        parts = sorted(name for name in hashed if name.startswith("part-"))
+        assert parts == sorted(path.name for path in first.staged.file_paths(first.run.store.lake))
+
+
+@pytest.mark.parametrize("step", ["show_parts", "write_json", "write_current", "retire"])
 def test_a_publication_that_was_killed_is_finished_by_the_next_try(first, monkeypatch, step):
     def killed(*_, **__):
         raise KeyboardInterrupt

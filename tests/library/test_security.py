@@ -13,8 +13,7 @@ from pwrank.errors import ConfigError, LakeError, without_credentials
 from pwrank.evaluation.judging import judge
 from pwrank.index import index
 from pwrank.lists.pairs import score_pairs
-from pwrank.publication import rankings_path, read_publication, read_rankings
-from pwrank.publish import rollback
+from pwrank.publication import rankings_path, read_publication, read_rankings, rollback
 from pwrank.score import load_scorer, score_shard
 from pwrank.user_files import read_user_file
 from tests.library.tiny_world import AS_OF, World, stage_night
