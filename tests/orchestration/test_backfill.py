@@ -90,7 +90,7 @@ def test_an_override_that_is_none_is_told_before_any_date_is_tried(world, capsys
     where = ["--config", str(world.config_file), *dates]
     assert main(["backfill", *where, "--override", override]) == 2
     assert f"pwrank: --override {override.partition('=')[0]}: " in capsys.readouterr().err
-    assert not world.store.lake.exists()
+    assert not list(world.store.control.glob("manifests/**/*.json"))
 
 
 RANGE = [AS_OF + timedelta(days=number) for number in range(3)]
@@ -104,8 +104,10 @@ def ranges(tmp_path_factory, tiny_encoder, prefect_server):
     return Scene.play(start, Night(folder / "range", AS_OF, api=prefect_server, until=RANGE[-1]))
 
 
-@pytest.mark.parametrize("stage", ["histories", "models", "staged", "rankings"])
-@pytest.mark.parametrize("missing_only", [False, True])
+@pytest.mark.parametrize(
+    ("stage", "missing_only"),
+    [("histories", False), ("models", True), ("staged", False), ("rankings", True)],
+)
 def test_a_range_killed_at_its_second_date_is_finished_by_the_same_command(
     ranges, tmp_path, stage, missing_only
 ):
