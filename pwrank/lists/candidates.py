@@ -47,16 +47,17 @@ def find_candidates(
     seen = Excluded(users.histories.offsets, users.histories.item)
     excluded = (seen,) if config.exclude_seen else ()
     rows = np.full((len(users.retrieval), width), -1, np.int64)
+    slots = math.ceil(rules.explore * config.k) if rare is not None else 0
+    added = np.full((len(rows), slots), -1, np.int64)
+    left = (rare, added[:count]) if rare is not None else None
     if items.approximate is None:
-        search_exactly(items.pool, users.retrieval, excluded, rows[:count])
+        search_exactly(items.pool, users.retrieval, excluded, rows[:count], left)
     else:
         _search_approximately(items.approximate, users.retrieval, excluded, rows[:count])
-    if rare is not None:
-        slots = math.ceil(rules.explore * config.k)
-        added = np.full((len(rows), slots), -1, np.int64)
-        there = Excluded(np.arange(len(rows) + 1, dtype=np.int64) * width, rows.ravel())
-        search_exactly(rare, users.retrieval, (*excluded, there), added[:count])
-        rows = np.concatenate([rows, added], axis=1)
+        if left:
+            there = Excluded(np.arange(len(rows) + 1, dtype=np.int64) * width, rows.ravel())
+            search_exactly(left[0], users.retrieval, (*excluded, there), left[1])
+    rows = np.concatenate([rows, added], axis=1)
     filled = np.zeros(rows.shape, np.bool_)
     _fill(rows[:count], filled[:count], seen, items, config)
     return Candidates(rows, filled)

@@ -22,9 +22,16 @@ CELLS_AT_ONCE = 4_194_304
 
 FEWEST_USERS_AT_ONCE = 8
 
-LONG, SAMPLED, MORE, LEAST, ROOM = 8, 8, 1.25, 8, 2
-"""Rows from 8 times as long as what is wanted are sampled at every 8th score for a bound that a
+LONG, SAMPLED, MORE, LEAST, ROOM = 8, 16, 1.25, 8, 2
+"""Rows from 8 times as long as what is wanted are sampled at every 16th score for a bound that a
 quarter more should exceed, 8 of the sample at least; there is room for twice as many."""
+
+LANES = 16
+"""Scores that are compared at once; which of them exceed is one number, read bit by bit."""
+
+BIT = np.zeros(37, np.int8)
+BIT[2 ** np.arange(LANES) % 37] = np.arange(LANES)
+"""Place of the only bit of a number, by its remainder: 37 has another for each."""
 
 NOTHING = np.float32(-np.inf)
 
@@ -58,16 +65,22 @@ def make_pool(vectors: Tensor, rows: IntArray) -> Pool:
 
 
 def search_exactly(
-    pool: Pool, queries: Tensor, excluded: tuple[Excluded, ...], found: IntArray
+    pool: Pool,
+    queries: Tensor,
+    excluded: tuple[Excluded, ...],
+    found: IntArray,
+    left: tuple[Pool, IntArray] | None = None,
 ) -> None:
     """Into found (m, width), which holds -1: the best rows of each user, ascending.
 
     queries: (b, r) of a whole block, of whom the first m are answered. Products have a shape that
-    depends on the pool alone, so no answer depends on other users.
+    depends on the pool alone, so no answer depends on other users. left: a part of the pool, and
+    where to put the best of it, (m, w) of -1, that were not found.
     """
     size = len(queries)
     while size * len(pool.rows) > CELLS_AT_ONCE and size > FEWEST_USERS_AT_ONCE:
         size //= 2
+    part = pool.place[left[0].rows] if left else np.zeros(0, np.int32)
     for start in range(0, len(found) if len(pool.rows) else 0, size):
         # Cloned: matrix products round by the alignment of their arguments too.
         scores = (queries[start : start + size].clone() @ pool.vectors.T).numpy()
@@ -75,26 +88,33 @@ def search_exactly(
         for each in excluded:
             _strike_out(scores, pool.place, each.offsets[start:], each.items)
         best = found[start : start + size]
-        _keep_best(scores, _thresholds(scores, found.shape[1]), pool.rows, best)
+        _pick(scores, pool.rows, best)
+        if left and len(part):
+            there = np.arange(len(best) + 1, dtype=np.int64) * best.shape[1]
+            _strike_out(scores, pool.place, there, best.ravel())
+            _pick(scores[:, part], left[0].rows, left[1][start : start + size])
 
 
-def _thresholds(scores: FloatArray, width: int) -> FloatArray:
-    """(b,) the width-th largest score of each row, or the smallest where there are fewer.
+def _pick(scores: FloatArray, rows: IntArray, found: IntArray, *, sampled: bool = True) -> None:
+    """Into found (m, width): the rows (a,) with the largest scores (m, a), ascending.
 
     In a long row a sample tells a bound that somewhat more than `width` scores exceed, and only
     those are looked at; where it errs, the whole row is.
     """
-    if scores.shape[1] < LONG * width:
-        return _largest(scores, width)
+    (users, size), width = scores.shape, found.shape[1]
+    sampled = sampled and size >= LONG * width
     number = int(MORE * width / SAMPLED) + LEAST
-    bound = _largest(scores[:, ::SAMPLED], number)
-    exceeding = np.full((len(scores), ROOM * number * SAMPLED), NOTHING, np.float32)
-    count = np.empty(len(scores), np.int64)
-    _collect(scores, bound, exceeding, count)
-    thresholds = _largest(exceeding, width)
-    for user in np.flatnonzero((count < width) | (count > exceeding.shape[1])):
-        thresholds[user] = _largest(scores[user : user + 1], width)[0]
-    return thresholds
+    bound = _largest(scores[:, ::SAMPLED], number) if sampled else np.full(users, NOTHING)
+    places = np.empty((users, ROOM * number * SAMPLED if sampled else size + LANES), np.int32)
+    count = np.empty(users, np.int64)
+    _collect(scores, bound, places, count)
+    if sampled and len(missed := np.flatnonzero((count < width) | (count > places.shape[1]))):
+        again = np.full((len(missed), width), -1, np.int64)
+        _pick(scores[missed], rows, again, sampled=False)
+        found[missed], count[missed] = again, 0
+    values = np.empty((users, max(int(count.max(initial=0)), width)), np.float32)
+    _read(scores, places, count, values)
+    _keep_best(values, places, count, _largest(values, width), rows, found)
 
 
 def _largest(scores: FloatArray, number: int) -> FloatArray:
@@ -104,16 +124,42 @@ def _largest(scores: FloatArray, number: int) -> FloatArray:
 
 
 @compiled
-def _collect(scores: FloatArray, bound: FloatArray, out: FloatArray, count: IntArray) -> None:
-    """Scores (b, a) that reach the bound, as many as fit, and how many there are."""
+def _collect(
+    scores: FloatArray, bound: FloatArray, places: npt.NDArray[np.int32], count: IntArray
+) -> None:
+    """Where scores (b, a) reach the bound, and how often; more than `places` holds: too often."""
+    size, room = scores.shape[1], places.shape[1]
+    whole = size // LANES * LANES
     for user in range(len(scores)):
-        found = 0
-        for score in scores[user]:
-            if score >= bound[user]:
-                if found < out.shape[1]:
-                    out[user, found] = score
+        row, mine, limit, found = scores[user], places[user], bound[user], 0
+        for start in range(0, whole, LANES):
+            if found + LANES > room:
+                break
+            reached = np.int32(0)
+            for k in range(LANES):
+                reached |= np.int32(row[start + k] >= limit) << k
+            while reached:
+                mine[found] = start + BIT[(reached & -reached) % len(BIT)]
+                found += 1
+                reached &= reached - 1
+        if found + LANES > room:
+            count[user] = room + 1
+            continue
+        for place in range(whole, size):
+            if row[place] >= limit:
+                mine[found] = place
                 found += 1
         count[user] = found
+
+
+@compiled
+def _read(
+    scores: FloatArray, places: npt.NDArray[np.int32], count: IntArray, values: FloatArray
+) -> None:
+    """The scores at so many places of each user, and nothing behind them."""
+    for user in range(len(scores)):
+        for k in range(values.shape[1]):
+            values[user, k] = scores[user, places[user, k]] if k < count[user] else NOTHING
 
 
 @compiled
@@ -128,22 +174,26 @@ def _strike_out(
 
 
 @compiled
-def _keep_best(scores: FloatArray, threshold: FloatArray, rows: IntArray, found: IntArray) -> None:
-    """Scores above the threshold, and as many equal to it as there is room for."""
+def _keep_best(  # noqa: PLR0917 - compiled
+    values: FloatArray,
+    places: npt.NDArray[np.int32],
+    count: IntArray,
+    threshold: FloatArray,
+    rows: IntArray,
+    found: IntArray,
+) -> None:
+    """Values above the threshold, and as many equal to it as there is room for."""
     width = found.shape[1]
-    for user in range(len(scores)):
+    for user in range(len(values)):
         limit = threshold[user]
         above = 0
-        for score in scores[user]:
-            above += score > limit
+        for k in range(count[user]):
+            above += values[user, k] > limit
         equal = width - above if limit > NOTHING else 0
-        count = 0
-        for place in range(scores.shape[1]):
-            score = scores[user, place]
-            if score >= limit:
-                if score == limit:
-                    equal -= 1
-                    if equal < 0:
-                        continue
-                found[user, count] = rows[place]
-                count += 1
+        at = 0
+        for k in range(count[user]):
+            if values[user, k] < limit or (values[user, k] == limit and equal <= 0):
+                continue
+            equal -= values[user, k] == limit
+            found[user, at] = rows[places[user, k]]
+            at += 1

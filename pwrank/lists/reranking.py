@@ -16,6 +16,10 @@ from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
 
+LAST_PLACE = 0xFFFFFFFF
+"""Places of a list are numbers of 32 bits."""
+
+
 @dataclass(frozen=True)
 class ItemFacts:
     """What the rules know of items; n items."""
@@ -29,11 +33,14 @@ class ItemFacts:
 
 
 def by_score(scores: FloatArray, candidates: IntArray) -> IntArray:
-    """Places (b, c) in falling score; equal scores by row, and empty candidates (-1) last."""
+    """Places (b, c) in falling score; equal scores by place, and empty candidates (-1) last."""
     bits = (scores + np.float32(0.0)).view(np.int32)  # -0.0 is 0.0
-    ascending = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
-    keys = (~ascending << 32) + candidates
-    return np.argsort(np.where(candidates < 0, np.iinfo(np.int64).max, keys), axis=1)
+    ascending = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys = (~ascending).astype(np.int64) << 32
+    keys[candidates < 0] = (LAST_PLACE + 1) * 0x7FFFFFFF
+    keys |= np.arange(candidates.shape[1])
+    keys.sort(axis=1)  # twice as fast as argsort
+    return keys & LAST_PLACE
 
 
 def rerank(

@@ -59,30 +59,37 @@ class AttentionBlock(nn.Module):
         self.down = nn.Linear(2 * dim, dim)
 
     def forward(self, states: Tensor, bias: Tensor) -> Tensor:
-        """states (b, l, dim), bias (heads, l, l) with -inf above the diagonal -> (b, l, dim)."""
-        query, key, value = self._projected(states)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self._feed_forward(states + self._joined(mixed))
-
-    def last(self, states: Tensor, place: Tensor, bias: Tensor) -> Tensor:
-        """What `forward` gives at one place (b,) of each history: (b, dim)."""
-        rows = torch.arange(len(place), device=place.device)
-        query, key, value = self._projected(states)
-        asked = query[rows, :, place].unsqueeze(2)
-        seen = bias[:, place].transpose(0, 1).unsqueeze(2)  # (b, heads, 1, l)
-        mixed = functional.scaled_dot_product_attention(asked, key, value, attn_mask=seen)
-        return self._feed_forward(states[rows, place] + self._joined(mixed).squeeze(1))
-
-    def _projected(self, states: Tensor) -> tuple[Tensor, ...]:
-        """Query, key and value of states (b, l, dim), each (b, heads, l, dim / heads)."""
+        """states (b, l, dim), bias (1, heads, l, l), -inf above the diagonal -> (b, l, dim)."""
         batch, length, _ = states.shape
         qkv = self.qkv(self.norm_attention(states)).view(batch, length, 3, self.heads, -1)
-        projected: tuple[Tensor, ...] = qkv.permute(2, 0, 3, 1, 4).unbind()
-        return projected
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind()
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self._feed_forward(states + self._joined(mixed.transpose(1, 2)))
+
+    def last(self, states: Tensor, place: Tensor, bias: Tensor) -> Tensor:
+        """What `forward` gives at one place (b,) of each history: (b, dim).
+
+        One state asks, so its question goes through the weights of the keys, and the answer
+        through those of the values, rather than every state through both: q . (K x) = (q K) . x.
+        """
+        rows = torch.arange(len(place), device=place.device)
+        normed = self.norm_attention(states)
+        (asking, key, value), biases = self._split(self.qkv.weight), self.qkv.bias.chunk(3)
+        query = functional.linear(normed[rows, place], asking.flatten(0, 1), biases[0])
+        query = query.view(len(place), self.heads, -1)
+        question = torch.einsum("bhe,hed->bhd", query, key) * query.shape[-1] ** -0.5
+        weight = torch.softmax(question @ normed.transpose(1, 2) + bias[0].transpose(0, 1)[place], dim=-1)
+        mixed = torch.einsum("bhd,hed->bhe", weight @ normed, value)
+        mixed = mixed + biases[2].view(self.heads, -1)
+        return self._feed_forward(states[rows, place] + self._joined(mixed))
+
+    def _split(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """Weights of query, key and value, each (heads, dim / heads, dim)."""
+        return weight.view(3, self.heads, -1, weight.shape[1]).unbind()
 
     def _joined(self, mixed: Tensor) -> Tensor:
-        """Heads (b, heads, l, dim / heads) put together: (b, l, dim)."""
-        joined = self.out(mixed.transpose(1, 2).flatten(2))
+        """Heads (…, heads, dim / heads) put together: (…, dim)."""
+        joined = self.out(mixed.flatten(-2))
         return functional.dropout(joined, self.dropout, self.training)
 
     def _feed_forward(self, states: Tensor) -> Tensor:
@@ -139,13 +146,13 @@ class HistoryEncoder(nn.Module):
         return states, self._bias(states.shape[1], states.device).to(states.dtype)
 
     def _bias(self, length: int, device: torch.device) -> Tensor:
-        """(heads, length, length): learned by distance, -inf on the future."""
+        """(1, heads, length, length): learned by distance, -inf on the future."""
         position = torch.arange(length, device=device)
         distance = (position.unsqueeze(1) - position.unsqueeze(0)).clamp(min=0)
         exact = DISTANCE_BUCKETS // 2
         far = exact + (torch.log2(distance.clamp(min=exact) / exact) * 4).long()
         bucket = torch.where(distance < exact, distance, far).clamp(max=DISTANCE_BUCKETS - 1)
-        bias = self.distance(bucket).permute(2, 0, 1)
+        bias = self.distance(bucket).permute(2, 0, 1).unsqueeze(0)
         future = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
         masked: Tensor = bias.masked_fill(future, float("-inf"))
         return masked

@@ -28,12 +28,14 @@ from pwrank.ranker.pair_features import (
 )
 from pwrank.ranker.pair_kernels import (
     add_inner_products,
+    add_logarithms,
     add_own_places,
+    add_perceptron,
     add_weight_sums,
-    find_reasons,
     score_pairs,
 )
-from pwrank.ranker.pair_scorer import LIMIT
+from pwrank.ranker.pair_scorer import LIMIT, Head
+from pwrank.ranker.reason_kernels import find_reasons
 
 FUSED = len(PAIRWISE_FEATURES)
 """Column behind the pairwise features: what the fusion adds to the score."""
@@ -51,17 +53,17 @@ class NightScorer:
         self.ranker, self.items = ranker.eval(), items
         scorer = ranker.pair_scorer
         self._head = head = scorer.head
-        weight, linear = head.hidden.weight, head.linear.weight[0]
+        self._readout = readout = head.readout.weight[0]
+        weight, linear = head.hidden.weight, _with_half(head.linear.weight[0], head)
         self._tables = {name: _array(table) for name, table in item_sides(items).items()}
-        self._vectors, self._unit = _array(items.vectors), _array(_unit(items.vectors))
+        self._unit = _array(nn.functional.normalize(items.vectors, dim=1))
         self._spoken_for = items.cooccurrence.item.astype(np.int32)
         scaled = scorer.standardised(items.popularity, ITEM)
         self._item_hidden = _array(scaled @ weight[:, ITEM].T)
         self._item_score = _array(scaled @ linear[ITEM])
         self._center = tuple(_array(scorer.center[PAIR]))
         self._scale = tuple(_array(1 / scorer.spread[PAIR]))
-        self._weights = _array(weight[:, PAIR].T)
-        self._linear, self._readout = _array(linear[PAIR]), _array(head.readout.weight[0])
+        self._weights, self._linear = _array(weight[:, PAIR].T), _array(linear[PAIR])
 
     @torch.no_grad()
     def probability(self, users: UserTable, candidates: IntArray) -> FloatArray:
@@ -74,72 +76,85 @@ class NightScorer:
     def logit(self, users: UserTable, candidates: IntArray) -> Tensor:
         """(b, c) float32: `Ranker.score(...).logit`."""
         own = user_features(users, self.items)
-        features = np.zeros((*candidates.shape, FUSED + 1), np.float32)
-        self._add_fusion(features, users, candidates)
-        sides = user_sides(users, self.items)
-        for name, members in INNER_PRODUCTS.items():
-            add_inner_products(
-                _array(sides[name]), self._tables[name], candidates, _columns(members), features
-            )
-        self._add_cooccurrence(features, users.histories, candidates)
-        offsets, history = users.histories.offsets, users.histories.item
-        add_own_places(offsets, history, candidates, _columns(OWN), features)
-        raw = torch.from_numpy(self._raw(features, own, candidates))
-        logit: Tensor = self.ranker.calibrator(raw, own)
+        raw = np.zeros(candidates.shape, np.float32)
+        asked = np.flatnonzero((candidates >= 0).any(axis=1))
+        if len(asked):  # a block is filled up with users of whom nothing is asked
+            some = candidates[: asked[-1] + 1]
+            features = np.empty((len(some), FUSED + 1, some.shape[1]), np.float32)
+            self._add_products(features, users, candidates)
+            self._add_cooccurrence(features, users.histories, some)
+            offsets, history = users.histories.offsets, users.histories.item
+            add_own_places(offsets, history, some, _columns(OWN), features)
+            self._score(features, own, some, raw)
+        logit: Tensor = self.ranker.calibrator(torch.from_numpy(raw), own)
         return logit
 
-    def _raw(self, features: FloatArray, own: Tensor, candidates: IntArray) -> FloatArray:
+    def _score(
+        self, features: FloatArray, own: Tensor, candidates: IntArray, out: FloatArray
+    ) -> None:
         head = self._head
         scaled = self.ranker.pair_scorer.standardised(own, USER)
         hidden = scaled @ head.hidden.weight[:, USER].T + head.hidden.bias
-        score = scaled @ head.linear.weight[0, USER] + head.linear.bias + head.readout.bias
-        out = np.empty(candidates.shape, np.float32)
+        bias = head.linear.bias + head.readout.bias
+        score = scaled @ head.linear.weight[0, USER] + hidden @ self._readout / 2 + bias
         score_pairs(
             features,
             candidates,
             self._center,
             self._scale,
             np.float32(LIMIT),
-            self._item_hidden,
             self._item_score,
-            _array(hidden),
             _array(score),
-            self._weights,
             self._linear,
-            self._readout,
             out,
         )
-        return out
+        add_perceptron(
+            features,
+            self._center,
+            candidates,
+            self._item_hidden,
+            _array(hidden),
+            self._weights,
+            _array(self._readout),
+            out,
+        )
 
-    def _add_fusion(self, features: FloatArray, users: UserTable, candidates: IntArray) -> None:
-        """As an inner product where the fusion is one, else by the fusion itself."""
+    def _add_products(self, features: FloatArray, users: UserTable, candidates: IntArray) -> None:
+        """Inner products, the fusion among them where it is one, else by the fusion itself."""
         fusion, scale = self._head.fusion, self._head.fusion_scale
+        sides = user_sides(users, self.items)
+        columns = {table: _columns(members) for table, members in INNER_PRODUCTS.items()}
         if isinstance(fusion, InnerProductFusion):
-            queries = _array((scale * fusion.query(users.vectors)).unsqueeze(1))
-            add_inner_products(queries, self._vectors, candidates, np.array([FUSED]), features)
-            return
-        rows = torch.from_numpy(np.maximum(candidates, 0))
-        past = self.items.vectors[users.batch.item]
-        fused = fusion(users.vectors, self.items.vectors[rows], past, users.batch.mask)
-        features[..., FUSED] = (scale * fused).numpy()
+            query = (scale * fusion.query(users.vectors)).unsqueeze(1)
+            sides["taste"] = torch.cat([sides["taste"], query], dim=1)
+            columns["taste"] = np.append(columns["taste"], FUSED)
+        else:
+            rows = torch.from_numpy(np.maximum(candidates, 0))
+            past = self.items.vectors[users.batch.item]
+            fused = fusion(users.vectors, self.items.vectors[rows], past, users.batch.mask)
+            features[:, FUSED] = (scale * fused).numpy()[: len(features)]
+        some = candidates[: len(features)]
+        for name, table in self._tables.items():
+            add_inner_products(_array(sides[name]), table, some, columns[name], features)
 
     def _add_cooccurrence(
         self, features: FloatArray, histories: Histories, candidates: IntArray
     ) -> None:
-        weights = self.items.cooccurrence
-        for name, newest in COOCCURRENCES.items():
-            add_weight_sums(
-                histories.offsets,
-                histories.item,
-                newest,
-                weights.offsets,
-                self._spoken_for,
-                weights.weight,
-                candidates,
-                _columns((name, f"log_{name}")),
-                np.float32(SMALLEST_COOCCURRENCE),
-                features,
-            )
+        weights, names = self.items.cooccurrence, tuple(COOCCURRENCES)
+        columns = _columns(names)
+        add_weight_sums(
+            histories.offsets,
+            histories.item,
+            np.array([COOCCURRENCES[name] for name in names], np.int64),
+            weights.offsets,
+            self._spoken_for,
+            weights.weight,
+            candidates,
+            columns,
+            features,
+        )
+        into = _columns(tuple(f"log_{name}" for name in names))
+        add_logarithms(features, columns, into, np.float32(SMALLEST_COOCCURRENCE))
 
     def reasons(self, users: UserTable, chosen: IntArray, *, most: int) -> IntArray:
         """(b, c, most): `Ranker.reasons` of the rows (b, c), -1 = none."""
@@ -164,11 +179,12 @@ def _columns(names: tuple[str, ...]) -> IntArray:
     return np.array([PAIRWISE_FEATURES.index(name) for name in names], np.int64)
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    return nn.functional.normalize(vectors, dim=1)
+def _with_half(linear: Tensor, head: Head) -> Tensor:
+    """Linear weights (f,) with those of the half of GELU that is linear: see `pair_kernels`."""
+    return linear + head.readout.weight[0] @ head.hidden.weight / 2
 
 
 def _array(values: Tensor) -> FloatArray:
-    """C-contiguous float32."""
-    array: FloatArray = np.ascontiguousarray(values.detach().float().numpy())
+    """C-contiguous float32, large ones in large pages: rows are fetched in any order."""
+    array: FloatArray = np.array(values.detach().float().numpy(), order="C")
     return array

@@ -97,16 +97,20 @@ def item_sides(items: ItemTable) -> dict[str, Tensor]:
 
 def user_sides(users: UserTable, items: ItemTable) -> dict[str, Tensor]:
     """What meets each table of INNER_PRODUCTS: (b, q, d) float32, q features of that table."""
-    mask = users.batch.mask
-    position = mask.long().cumsum(dim=1)
-    newest = mask & (position > position[:, -1:] - RECENT_ITEMS)
-    past = items.text[users.batch.item]
-    means = torch.stack([mask, newest], dim=1).float() @ past
+    item, mask = users.batch.item, users.batch.mask
+    newest = mask.sum(dim=1, keepdim=True) - 1 - torch.arange(RECENT_ITEMS, device=mask.device)
+    lately = item.gather(1, newest.clamp(0, item.shape[1] - 1))
+    texts = [_sum_of(items.text, item, mask), _sum_of(items.text, lately, newest >= 0)]
     return {
         "taste": users.vectors.unsqueeze(1),
         "popularity": users.gates.unsqueeze(1),
-        "text": functional.normalize(means, dim=-1),
+        "text": functional.normalize(torch.stack(texts, dim=1), dim=-1),
     }
+
+
+def _sum_of(table: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
+    """(b, d): of rows (b, l) of a table (n, d), those where mask is true."""
+    return functional.embedding_bag(rows, table, mode="sum", per_sample_weights=mask.to(table))
 
 
 def pairwise_features(users: UserTable, items: ItemTable, candidates: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The arithmetic of many (user, item) pairs, compiled: what the night's scorer is made of.
 
-b users with c candidates each; `rows` (b, c) int64 are rows of the catalogue, -1 = none. Every
-array is C-contiguous, numbers are float32 unless they say otherwise.
+b users with c candidates each; `rows` (b, c) int64 are rows of the catalogue, -1 = none, for which
+anything finite may come out. Features are (b, p + 1, c): those of one kind lie beside each other.
+Every array is C-contiguous, numbers are float32 unless they say otherwise.
 """
 
 # The loops read like the formulas they are; numba takes their arguments by position.
@@ -18,27 +19,45 @@ from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
 HALF, ONE, ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
-ROOT_HALF = np.float32(math.sqrt(0.5))
+LN_2, ROOT_HALF_BITS = np.float32(math.log(2)), np.int32(0x3F3504F3)
 
-# erf(x) = x P(x^2) / Q(x^2) on |x| <= 4, within 3e-7 (the rational minimax of Eigen and XLA).
-FAR = np.float32(4.0)
-P6, P5, P4 = (
-    np.float32(-2.72614225801306e-10),
-    np.float32(2.77068142495902e-08),
-    np.float32(-2.10102402082508e-06),
+# log(1 + m) = m - m^2 / 2 + m^3 L(m) on sqrt(1/2) - 1 <= m <= sqrt(2) - 1, within a rounding
+# (Cephes).
+L0, L1, L2, L3, L4, L5, L6, L7, L8 = (
+    np.float32(value)
+    for value in (
+        3.3333331174e-1,
+        -2.4999993993e-1,
+        2.0000714765e-1,
+        -1.6668057665e-1,
+        1.4249322787e-1,
+        -1.2420140846e-1,
+        1.1676998740e-1,
+        -1.1514610310e-1,
+        7.0376836292e-2,
+    )
 )
-P3, P2, P1, P0 = (
-    np.float32(-5.69250639462346e-05),
-    np.float32(-7.34990630326855e-04),
-    np.float32(-2.95459980854025e-03),
-    np.float32(-1.60960333262415e-02),
-)
-Q4, Q3, Q2, Q1, Q0 = (
-    np.float32(-1.45660718464996e-05),
-    np.float32(-2.13374055278905e-04),
-    np.float32(-1.68282697438203e-03),
-    np.float32(-7.37332916720468e-03),
-    np.float32(-1.42647390514189e-02),
+
+# GELU(x) = x / 2 + E(x) with an even E(x) = x^2 G(2 x^2 / 25 - 1) on |x| <= 5, |x| / 2 beyond:
+# within 1.5e-6, without a division (minimax by linear programming).
+FAR_SQUARED, PER_FAR_SQUARED = np.float32(25), np.float32(2 / 25)
+G0, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12 = (
+    np.float32(value)
+    for value in (
+        0.141363785,
+        -0.0702966526,
+        0.0515214205,
+        -0.0404329523,
+        0.0314262286,
+        -0.0233367216,
+        0.0164976697,
+        -0.0109732533,
+        0.00616539782,
+        -0.00291564688,
+        0.00200189021,
+        -0.00151416659,
+        0.000492961495,
+    )
 )
 
 
@@ -46,57 +65,98 @@ Q4, Q3, Q2, Q1, Q0 = (
 def add_inner_products(
     queries: FloatArray, table: FloatArray, rows: IntArray, columns: IntArray, out: FloatArray
 ) -> None:
-    """out[u, i, columns[j]] = queries[u, j] . table[rows[u, i]]; shapes (b, c, p), (b, q, d)."""
-    width = table.shape[1]
-    for user in range(len(queries)):
-        for place in range(rows.shape[1]):
-            row = rows[user, place]
-            if row < 0:
-                continue
-            for number in range(len(columns)):
-                total = ZERO
+    """out[u, columns[j], i] = queries[u, j] . table[rows[u, i]]; queries (b, q, d), table (n, d).
+
+    Two candidates and two queries at once, so that each number is fetched for two products.
+    """
+    width, last, final = table.shape[1], rows.shape[1] - 1, len(columns) - 1
+    for user in range(len(rows)):
+        for place in range(0, last + 1, 2):
+            beside = min(place + 1, last)
+            one, other = table[max(rows[user, place], 0)], table[max(rows[user, beside], 0)]
+            for number in range(0, final + 1, 2):
+                further = min(number + 1, final)
+                ask, also = queries[user, number], queries[user, further]
+                a, b, c, d = ZERO, ZERO, ZERO, ZERO
                 for k in range(width):
-                    total += queries[user, number, k] * table[row, k]
-                out[user, place, columns[number]] = total
+                    a += ask[k] * one[k]
+                    b += ask[k] * other[k]
+                    c += also[k] * one[k]
+                    d += also[k] * other[k]
+                into, to = out[user, columns[number]], out[user, columns[further]]
+                into[place], into[beside], to[place], to[beside] = a, b, c, d
 
 
 @compiled
 def add_weight_sums(
     history_offsets: IntArray,
     history: IntArray,
-    newest: int,
+    newest: IntArray,
     offsets: IntArray,
     spoken_for: npt.NDArray[np.int32],
     weight: FloatArray,
     rows: IntArray,
     columns: IntArray,
-    smallest: np.float32,
     out: FloatArray,
 ) -> None:
-    """What the items of a history say for each candidate, and its logarithm, into two columns.
+    """What the `newest[j]` (0: all) items of a history say for each candidate, in columns[j].
 
-    User u had the items history[history_offsets[u]:history_offsets[u + 1]], of which the `newest`
-    count (0: all), each once; item i has the weights offsets[i]:offsets[i + 1].
+    User u had the items history[history_offsets[u]:history_offsets[u + 1]], of which each counts
+    once; item i has the weights offsets[i]:offsets[i + 1]. Read from the newest backwards.
     """
-    total = np.zeros(len(offsets) - 1, np.float32)
+    items = len(offsets) - 1
+    total, met = np.zeros(items, np.float32), np.full(items, -1, np.int64)
     for user in range(len(rows)):
-        start, end = history_offsets[user], history_offsets[user + 1]
-        start = max(start, end - newest) if newest > 0 else start
-        items = np.sort(history[start:end])
-        for number in range(len(items)):
-            item = items[number]
-            if number == 0 or items[number - 1] != item:
+        start, end, added = history_offsets[user], history_offsets[user + 1], 0
+        for at in range(end - 1, start - 1, -1):
+            item = history[at]
+            if met[item] != user:
+                met[item] = user
+                added += offsets[item + 1] - offsets[item]
                 for k in range(offsets[item], offsets[item + 1]):
                     total[spoken_for[k]] += weight[k]
-        for place in range(rows.shape[1]):
-            row = rows[user, place]
-            if row >= 0:
-                said = total[row]
-                out[user, place, columns[0]] = said
-                out[user, place, columns[1]] = np.log(max(said, ZERO) + smallest)
-        for item in items:
-            for k in range(offsets[item], offsets[item + 1]):
-                total[spoken_for[k]] = ZERO
+            for j in range(len(newest)):
+                if newest[j] == end - at or (at == start and newest[j] > end - at):
+                    _look_up(total, rows[user], out[user, columns[j]])
+        for j in range(len(newest)):
+            if newest[j] == 0 or start == end:
+                _look_up(total, rows[user], out[user, columns[j]])
+        if added > items:
+            total[:] = ZERO
+        else:
+            for at in range(start, end):
+                for k in range(offsets[history[at]], offsets[history[at] + 1]):
+                    total[spoken_for[k]] = ZERO
+
+
+@compiled
+def _look_up(total: FloatArray, rows: IntArray, out: FloatArray) -> None:
+    for place in range(len(rows)):
+        out[place] = total[max(rows[place], 0)]
+
+
+@compiled
+def add_logarithms(
+    features: FloatArray, columns: IntArray, into: IntArray, smallest: np.float32
+) -> None:
+    """Column into[j] = log(max(column columns[j], 0) + smallest)."""
+    size = features.shape[2]
+    value, mantissa = np.empty(size, np.float32), np.empty(size, np.int32)
+    bits, rest = value.view(np.int32), mantissa.view(np.float32)
+    for user in range(len(features)):
+        for j in range(len(columns)):
+            column, out = features[user, columns[j]], features[user, into[j]]
+            for k in range(size):
+                value[k] = max(column[k], ZERO) + smallest
+            for k in range(size):
+                power = (bits[k] - ROOT_HALF_BITS) >> 23
+                mantissa[k] = bits[k] - (power << 23)
+                bits[k] = power
+            for k in range(size):
+                m = rest[k] - ONE
+                p = ((((L8 * m + L7) * m + L6) * m + L5) * m + L4) * m + L3
+                p = ((p * m + L2) * m + L1) * m + L0
+                out[k] = np.float32(bits[k]) * LN_2 + (m - HALF * m * m + m * m * m * p)
 
 
 @compiled
@@ -114,11 +174,11 @@ def add_own_places(
         for k in range(start, end):
             count[history[k]] += ONE
             newest[history[k]] = ONE / np.float32(end - k)
+        often, lately = out[user, columns[0]], out[user, columns[1]]
         for place in range(rows.shape[1]):
-            row = rows[user, place]
-            if row >= 0:
-                out[user, place, columns[0]] = np.log1p(count[row])
-                out[user, place, columns[1]] = newest[row]
+            row = max(rows[user, place], 0)
+            often[place] = np.log1p(count[row]) if count[row] > ZERO else ZERO
+            lately[place] = newest[row]
         for k in range(start, end):
             count[history[k]] = ZERO
             newest[history[k]] = ZERO
@@ -131,74 +191,64 @@ def score_pairs(
     center: tuple[np.float32, ...],
     scale: tuple[np.float32, ...],
     limit: np.float32,
-    item_hidden: FloatArray,
     item_score: FloatArray,
-    user_hidden: FloatArray,
     user_score: FloatArray,
-    weights: FloatArray,
     linear: FloatArray,
-    readout: FloatArray,
     out: FloatArray,
 ) -> None:
-    """out (b, c): linear + perceptron + what is added as it is.
+    """out (b, c): the linear part of the score. The p features become standardised in place.
 
-    features (b, c, p + 1): p columns to standardise, the last one is part of the score already.
-    weights (p, h): of the hidden layer, to which item_hidden (n, h) and user_hidden (b, h) belong.
+    Column p is part of the score already, as are item_score (n,) and user_score (b,).
     """
-    known, width = len(center), len(readout)  # known: constant once compiled, as it is of a tuple
-    values = np.empty(known, np.float32)
     for user in range(len(rows)):
+        mine, score = features[user], out[user]
         for place in range(rows.shape[1]):
-            row = rows[user, place]
-            if row < 0:
-                out[user, place] = ZERO
-                continue
-            score = item_score[row] + user_score[user] + features[user, place, known]
-            for j in range(known):
-                value = (features[user, place, j] - center[j]) * scale[j]
-                values[j] = min(max(value, -limit), limit)
-                score += values[j] * linear[j]
-            for h in range(width):
-                hidden = item_hidden[row, h] + user_hidden[user, h]
-                for j in range(known):
-                    hidden += values[j] * weights[j, h]
-                x = min(max(hidden * ROOT_HALF, -FAR), FAR)
-                y = x * x
-                top = (((((P6 * y + P5) * y + P4) * y + P3) * y + P2) * y + P1) * y + P0
-                low = (((Q4 * y + Q3) * y + Q2) * y + Q1) * y + Q0
-                score += HALF * hidden * (ONE + x * top / low) * readout[h]
-            out[user, place] = score
+            score[place] = item_score[max(rows[user, place], 0)] + user_score[user]
+            score[place] += mine[len(center), place]
+        for j in range(len(center)):
+            column, middle, factor, weight = mine[j], center[j], scale[j], linear[j]
+            for place in range(len(column)):
+                value = min(max((column[place] - middle) * factor, -limit), limit)
+                column[place] = value
+                score[place] += value * weight
 
 
 @compiled
-def find_reasons(
-    unit: FloatArray, offsets: IntArray, history: IntArray, rows: IntArray, out: IntArray
+def add_perceptron(
+    features: FloatArray,
+    known: tuple[np.float32, ...],
+    rows: IntArray,
+    item_hidden: FloatArray,
+    user_hidden: FloatArray,
+    weights: FloatArray,
+    readout: FloatArray,
+    out: FloatArray,
 ) -> None:
-    """out (b, c, r): the history items nearest to each candidate by unit (n, d), -1 = none.
+    """Adds to out (b, c) the even part E of each hidden unit, weighted by readout (h,).
 
-    User u has the items history[offsets[u]:offsets[u + 1]], each once; of equal ones the first.
+    weights (p, h): of the hidden layer, to which item_hidden (n, h) and user_hidden (b, h) belong.
+    known: as long as there are features; constant once compiled, as it is of a tuple.
     """
-    most, width = out.shape[2], unit.shape[1]
-    best = np.empty(most, np.float32)
+    width, size = len(readout), rows.shape[1]
+    values, hidden = np.empty(len(known), np.float32), np.empty((size, width), np.float32)
     for user in range(len(rows)):
-        items = history[offsets[user] : offsets[user + 1]]
-        past = unit[items]
-        for place in range(rows.shape[1]):
-            row = rows[user, place]
-            found = 0
-            for number in range(len(items) if row >= 0 else 0):
-                total = ZERO
-                for k in range(width):
-                    total += unit[row, k] * past[number, k]
-                if found == most and (most == 0 or total <= best[most - 1]):
-                    continue
-                at = min(found, most - 1)
-                while at > 0 and best[at - 1] < total:
-                    best[at] = best[at - 1]
-                    out[user, place, at] = out[user, place, at - 1]
-                    at -= 1
-                best[at] = total
-                out[user, place, at] = items[number]
-                found = min(found + 1, most)
-            for at in range(found, most):
-                out[user, place, at] = -1
+        mine, own, score = features[user], user_hidden[user], out[user]
+        for place in range(size):
+            item, units = item_hidden[max(rows[user, place], 0)], hidden[place]
+            for j in range(len(known)):
+                values[j] = mine[j, place]
+            for h in range(width):
+                unit = item[h] + own[h]
+                for j in range(len(known)):
+                    unit += values[j] * weights[j, h]
+                units[h] = unit
+        for place in range(size):
+            total = ZERO
+            for h in range(width):
+                square = hidden[place, h] * hidden[place, h]
+                x = square * PER_FAR_SQUARED - ONE
+                p = (((((G12 * x + G11) * x + G10) * x + G9) * x + G8) * x + G7) * x + G6
+                p = (((((p * x + G5) * x + G4) * x + G3) * x + G2) * x + G1) * x + G0
+                far = HALF * abs(hidden[place, h])
+                total += (square * p if square <= FAR_SQUARED else far) * readout[h]
+            score[place] += total
