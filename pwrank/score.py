@@ -24,7 +24,7 @@ from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.candidates import Candidates, find_candidates
 from pwrank.lists.exact_search import Pool
 from pwrank.lists.item_index import ItemIndex, read_item_index
-from pwrank.lists.ladder import name_sources
+from pwrank.lists.ladder import items_without_vector, name_sources
 from pwrank.lists.reranking import ItemFacts, by_score, rerank
 from pwrank.lists.sources_of_ranks import (
     ALL_SOURCES,
@@ -45,9 +45,9 @@ from pwrank.ranker.user_blocks import UserBlock, block_table, user_blocks
 from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
-from pwrank.store import Progress, fingerprint, write_dataset
+from pwrank.store import Progress, Store, fingerprint, write_dataset
 
-SCORE_VERSION = 4
+SCORE_VERSION = 5
 """Raise when the same inputs would give other lists."""
 
 
@@ -74,6 +74,8 @@ class Scorer:
     night: NightScorer
     items: ItemIndex
     facts: ItemFacts
+    without_vector: pl.Series
+    """`item_id` of the items whose text the encoder could not be asked for."""
     events: tuple[str, ...]
     model_version: str
 
@@ -93,7 +95,8 @@ def load_scorer(lake: Path, night: NightRefs) -> Scorer:
     facts = ItemFacts(category, items.catalogue.text, items.interactions)
     events = tuple(night.model.figures["events"])
     version = night.model.figures["model_version"]
-    return Scorer(ranker, NightScorer(ranker, items.table), items, facts, events, version)
+    without = items_without_vector(Store(lake), night)
+    return Scorer(ranker, NightScorer(ranker, items.table), items, facts, without, events, version)
 
 
 def score_shard(
@@ -120,7 +123,8 @@ def score_shard(
         model_version=scorer.model_version,
         ids=ids,
     )
-    written = write_dataset(store, RANKINGS, name_sources(frame, store, night), path, ids)
+    frame = name_sources(frame, night, scorer.without_vector)
+    written = write_dataset(store, RANKINGS, frame, path, ids)
     return Part(written, reused=False)
 
 

@@ -35,9 +35,11 @@ def items_without_vector(store: Store, night: NightRefs) -> pl.Series:
     return items["item_id"].filter(pl.Series(~np.any(vectors, axis=1)))
 
 
-def name_sources(rankings: pl.DataFrame, store: Store, night: NightRefs) -> pl.DataFrame:
-    """RANKINGS rows with the step of the ladder that each came by in `source`."""
-    without = items_without_vector(store, night)
+def name_sources(rankings: pl.DataFrame, night: NightRefs, without: pl.Series) -> pl.DataFrame:
+    """RANKINGS rows with the step of the ladder that each came by in `source`.
+
+    without: what `items_without_vector` says; asked once a night, not once a shard.
+    """
     ranked = pl.col("source").is_in([RANKER, RANKER_TEXT])
     source = pl.col("source")
     if DEGRADED in night.model.figures:

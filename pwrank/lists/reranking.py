@@ -15,7 +15,6 @@ from pwrank.config import RerankConfig
 from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
-
 LAST_PLACE = 0xFFFFFFFF
 """Places of a list are numbers of 32 bits."""
 

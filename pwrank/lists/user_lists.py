@@ -79,5 +79,5 @@ def _as_lists(rows: npt.NDArray[np.int32], names: pl.Series) -> pl.Series:
     """(m, r) catalogue rows -> m lists of item ids, without the -1."""
     present = rows >= 0
     offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int64)
-    values = names.gather(rows[present]).to_arrow()
+    values = names.gather(rows[present]).to_arrow(compat_level=pl.CompatLevel.newest())  # no copy
     return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, values)))

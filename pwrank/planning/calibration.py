@@ -68,7 +68,8 @@ def measure_scoring(
     index = _index(ranker, log, catalogue, config)
     seconds = clock() - started
     facts = ItemFacts([""] * catalogue.num_items, catalogue.text, index.interactions)
-    scorer = Scorer(ranker, NightScorer(ranker, index.table), index, facts, ("",), "")
+    night, all_have_vectors = NightScorer(ranker, index.table), pl.Series(dtype=pl.String)
+    scorer = Scorer(ranker, night, index, facts, all_have_vectors, ("",), "")
     alone = config.runtime.model_copy(update={"task_runner": "sequential"})
     config = config.model_copy(update={"runtime": alone})  # this one shard has all threads
     step = max(1, log.num_users // SAMPLE_USERS)

@@ -78,7 +78,9 @@ class AttentionBlock(nn.Module):
         query = functional.linear(normed[rows, place], asking.flatten(0, 1), biases[0])
         query = query.view(len(place), self.heads, -1)
         question = torch.einsum("bhe,hed->bhd", query, key) * query.shape[-1] ** -0.5
-        weight = torch.softmax(question @ normed.transpose(1, 2) + bias[0].transpose(0, 1)[place], dim=-1)
+        weight = torch.softmax(
+            question @ normed.transpose(1, 2) + bias[0].transpose(0, 1)[place], dim=-1
+        )
         mixed = torch.einsum("bhd,hed->bhe", weight @ normed, value)
         mixed = mixed + biases[2].view(self.heads, -1)
         return self._feed_forward(states[rows, place] + self._joined(mixed))

@@ -53,7 +53,7 @@ class NightScorer:
         self.ranker, self.items = ranker.eval(), items
         scorer = ranker.pair_scorer
         self._head = head = scorer.head
-        self._readout = readout = head.readout.weight[0]
+        self._readout = head.readout.weight[0]
         weight, linear = head.hidden.weight, _with_half(head.linear.weight[0], head)
         self._tables = {name: _array(table) for name, table in item_sides(items).items()}
         self._unit = _array(nn.functional.normalize(items.vectors, dim=1))

@@ -121,12 +121,19 @@ def add_weight_sums(
         for j in range(len(newest)):
             if newest[j] == 0 or start == end:
                 _look_up(total, rows[user], out[user, columns[j]])
-        if added > items:
-            total[:] = ZERO
-        else:
-            for at in range(start, end):
-                for k in range(offsets[history[at]], offsets[history[at] + 1]):
-                    total[spoken_for[k]] = ZERO
+        _clear(total, history[start:end] if added < items else history[:0], offsets, spoken_for)
+
+
+@compiled
+def _clear(
+    total: FloatArray, history: IntArray, offsets: IntArray, spoken_for: npt.NDArray[np.int32]
+) -> None:
+    """Zero again: all of it without a history, else what its items speak for."""
+    if len(history) == 0:
+        total[:] = ZERO
+    for item in history:
+        for k in range(offsets[item], offsets[item + 1]):
+            total[spoken_for[k]] = ZERO
 
 
 @compiled

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import gelu
 
 from pwrank.ranker.activations import ACTIVATIONS
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.model_inputs import history_paths, read_histories
 from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.pair_features import COOCCURRENCES, INNER_PRODUCTS, OWN, PAIRWISE_FEATURES
+from pwrank.ranker.pair_kernels import add_logarithms, add_perceptron
+from pwrank.ranker.reason_kernels import find_reasons
 from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
 from pwrank.score import load_scorer, score_users
 from tests.benchmarks.generated_night import generate_night
@@ -142,3 +145,30 @@ def test_every_bit_of_a_list_is_the_same_whoever_is_scored_beside(tmp_path, name
         apart = score_users(scorer, histories, some, config)
         for field, values in vars(apart).items():
             assert np.array_equal(values, getattr(together, field)[some]), (field, size)
+
+
+def test_the_compiled_logarithm_and_gelu_are_those_of_torch():
+    values = np.concatenate([np.linspace(-3, 3, 501), 10.0 ** np.linspace(-6, 6, 499)])
+    features = np.zeros((1, 2, len(values)), np.float32)
+    features[0, 0] = values
+    add_logarithms(features, np.array([0]), np.array([1]), np.float32(1e-3))
+    expected = np.log(np.maximum(features[0, 0].astype(np.float64), 0) + 1e-3)
+    assert np.abs(features[0, 1] - expected).max() < 1e-6
+
+    hidden = np.linspace(-12, 12, 1000, dtype=np.float32)
+    rows, none = np.zeros((1, 1), np.int64), np.zeros((1, 1, 1), np.float32)
+    for value in hidden:
+        told = np.full((1, 1), value / 2, np.float32)
+        unit = np.full((1, 1), value, np.float32)
+        one = np.ones(1, np.float32)
+        add_perceptron(none, (np.float32(0),), rows, unit * 0, unit, unit * 0, one, told)
+        assert told[0, 0] == pytest.approx(gelu(torch.tensor(value)).item(), abs=2e-6)
+
+
+def test_of_equal_reasons_the_first_is_named_first_and_none_where_there_is_no_row():
+    unit = np.array([[1, 0], [0, 1], [1, 0], [-1, 0], [0, 0]], np.float32)
+    history, offsets = np.array([0, 1, 2, 3, 4]), np.array([0, 5, 5])
+    out = np.empty((2, 2, 4), np.int64)
+    find_reasons(unit, offsets, history, np.array([[0, -1], [1, 3]]), out)
+    assert out[0].tolist() == [[0, 2, 1, 4], [-1] * 4]
+    assert (out[1] == -1).all()
