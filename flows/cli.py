@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from flows.environment import prepare_environment
@@ -35,6 +36,9 @@ COMMANDS = {
     "report": "where the page of a date is",
     "doctor": "is this machine fit to run it",
 }
+
+LAKE_DAMAGED = 2
+"""Exit code: the user can mend it."""
 
 TROUBLES = {
     errno.ENOSPC: ("disk full", "free space on the lake's file system"),
@@ -106,11 +110,11 @@ def _guarded(command: Any, options: argparse.Namespace) -> int:
     except Exception as error:
         if options.debug:
             raise
-        return _fail(error)
+        return _fail(error, options)
     return int(answer.exit_code)
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: Exception, options: argparse.Namespace) -> int:
     """Tell of an error that no command foresaw; what the machine lacks is no defect of pwrank."""
     from pwrank.errors import first_line, machine_error
 
@@ -124,12 +128,32 @@ def _fail(error: Exception) -> int:
         )
         _drop_unwritable_output()
         return 1
+    if damaged := _damaged_file(error, options):
+        print(
+            f"pwrank: {damaged}: damaged ({first_line(error)}); remove it and run again",
+            file=sys.stderr,
+        )
+        return LAKE_DAMAGED
     print(
         f"pwrank: unexpected {type(error).__name__}: {first_line(error)}\n"
         "run again with --debug to see where, and report it",
         file=sys.stderr,
     )
     return 1
+
+
+def _damaged_file(error: Exception, options: argparse.Namespace) -> Path | None:
+    """The file of the lake that polars could not read, where that is what went wrong."""
+    from pwrank.config_file import load_config
+    from pwrank.errors import PwrankError
+    from pwrank.store import find_damaged
+
+    if not hasattr(options, "config"):
+        return None
+    try:
+        return find_damaged(load_config(options.config, os.environ).lake, error)
+    except (PwrankError, OSError):
+        return None
 
 
 def _drop_unwritable_output() -> None:

@@ -45,7 +45,7 @@ from pwrank.ranker.user_blocks import UserBlock, block_table, user_blocks
 from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
-from pwrank.store import Progress, Store, fingerprint, write_dataset
+from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
 SCORE_VERSION = 5
 """Raise when the same inputs would give other lists."""
@@ -106,7 +106,7 @@ def score_shard(
     store, config = run.store, run.config
     folder = store.folder("staged", run.as_of, staged_key(night, config))
     path = folder / part_name(shard)
-    if path.exists():
+    if is_whole(path):
         return Part(pq.read_metadata(path).num_rows, reused=True)
     with _LOADING:
         scorer = load_scorer(store.lake, night)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any
 
@@ -40,7 +40,9 @@ def write_stage_record(store: Store, as_of: date, record: StageRecord) -> None:
 def read_stage_records(store: Store, as_of: date) -> list[StageRecord]:
     """Stages of a date in the order of the data flow; shards of a stage added up to one record."""
     folder = store.control / "stages" / f"as_of={as_of}"
-    records = [StageRecord(**read_json(path)) for path in sorted(folder.glob("*.json"))]
+    told = [read_json(path) for path in sorted(folder.glob("*.json"))]
+    names = [field.name for field in fields(StageRecord)]
+    records = [StageRecord(**{name: record[name] for name in names}) for record in told]
     merged = []
     for stage in STAGE_ORDER:
         parts = [r for r in records if r.stage == stage or r.stage.startswith(f"{stage}-")]

@@ -6,6 +6,7 @@ import shutil
 import sys
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from flows.commands import Answer
@@ -57,12 +58,10 @@ def run(options: argparse.Namespace) -> Answer:
     folder = options.folder.absolute()
     prepare = _movielens if options.from_folder else _shop
     config, as_of, holdout = prepare(folder, options.from_folder)
-    told = argparse.Namespace(config=config, as_of=as_of, known_at=None, retrain=False, override=[])
-    night = nightly_run.run(told)
-    judged = evaluate.run(
-        argparse.Namespace(config=config, as_of=as_of, holdout=holdout, slices=SHOWN_SLICES)
-    )
-    shown = show.run(argparse.Namespace(config=config, as_of=as_of, user=None, users=3, top=5))
+    which = ("--config", config, "--as-of", as_of)
+    night = _called(nightly_run, *which)
+    judged = _called(evaluate, *which, "--holdout", holdout, "--slices", *SHOWN_SLICES)
+    shown = _called(show, *which, "--users", 3, "--top", 5)
     text = "\n\n".join(
         [
             night.text,
@@ -73,6 +72,14 @@ def run(options: argparse.Namespace) -> Answer:
     )
     data = {"night": night.data, "holdout": judged.data, "users": shown.data}
     return Answer(text, data)
+
+
+def _called(command: ModuleType, *arguments: object) -> Answer:
+    """What another command answers to these arguments, the rest as it is by default."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    answer: Answer = command.run(parser.parse_args([str(told) for told in arguments]))
+    return answer
 
 
 def _shop(folder: Path, _source: None) -> tuple[Path, date, Path]:

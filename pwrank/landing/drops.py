@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -125,9 +125,9 @@ def _folder(store: Store, table: Table) -> Path:
 
 
 def _drop_from(content: Mapping[str, Any]) -> Drop:
-    values = dict(content)
+    values = {told.name: content[told.name] for told in fields(Drop) if told.name != "forgotten"}
     values["ingested_at"] = datetime.fromisoformat(values["ingested_at"])
     values["files"] = tuple(values["files"])
     values["reject_files"] = tuple(values["reject_files"])
-    values["forgotten"] = tuple(values.get("forgotten", ()))
+    values["forgotten"] = tuple(content.get("forgotten", ()))
     return Drop(**values)

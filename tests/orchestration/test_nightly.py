@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -130,3 +131,25 @@ def test_a_night_without_its_encoder_is_published_and_says_so(world, tmp_path, c
     )
     assert main(["status", "--config", str(world.config_file)]) == 0
     assert "degraded, embeddings: last good vectors, 0 texts have none" in capsys.readouterr().out
+
+
+def test_the_demo_runs_judges_and_shows_a_night_of_a_movielens_folder(
+    tmp_path, tiny_encoder, monkeypatch, capsys
+):
+    source = tmp_path / "ml-tiny"
+    source.mkdir()
+    rng = random.Random(4)  # noqa: S311 - not for secrets
+    films = "".join(f"{n},Film {n} (1999),Drama|Comedy\n" for n in range(1, 31))
+    (source / "movies.csv").write_text(f"movieId,title,genres\n{films}")
+    rated = sorted(946_684_800 + rng.randrange(30 * 86_400) for _ in range(600))
+    rows = "".join(
+        f"{rng.randrange(1, 25)},{rng.randrange(1, 31)},{rng.randrange(1, 6)},{when}\n"
+        for when in rated
+    )
+    (source / "ratings.csv").write_text(f"userId,movieId,rating,timestamp\n{rows}")
+    for name, value in {"ENCODER__MODEL": tiny_encoder, "SCORE__K": 5, "TRAIN__EPOCHS": 1}.items():
+        monkeypatch.setenv(f"PWRANK__{name}", str(value))
+    assert main(["demo", "--folder", str(tmp_path / "demo"), "--from", str(source)]) == 0
+    told = capsys.readouterr().out
+    for part in ("is published and current", "NDCG@10", "rankings ", "look closer "):
+        assert part in told

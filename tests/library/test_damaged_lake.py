@@ -1,0 +1,91 @@
+"""What a bad disk or a hand has spoiled in a lake is named with what to do, or made again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pwrank.publication import read_publication
+from pwrank.signatures import verify_publication
+from tests.library.tiny_world import AS_OF, World, stage_night
+
+
+@pytest.fixture
+def world(published_world, tmp_path) -> World:
+    """A published night of one's own, in which published parts are links of the staged."""
+    folder = tmp_path / "world"
+    shutil.copytree(published_world.folder, folder)
+    mine = World(folder, published_world.model)
+    mine.configure()
+    return mine
+
+
+def some(world, pattern) -> Path:
+    return min(world.store.lake.glob(pattern))
+
+
+def spoil(path, content) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+def damaged_inside(path) -> bytes:
+    """A Parquet file with its beginning and its footer, and all data between turned over."""
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    turned = bytes(byte ^ 0xFF for byte in content[4:footer])
+    return content[:4] + turned + content[footer:]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"as_of": "20', b"\x96\x00"])
+@pytest.mark.parametrize(
+    ("pattern", "asked"),
+    [
+        ("control/current.json", ("show", "--user", "u01")),
+        ("control/published/*.json", ("status",)),
+        ("control/published/*.json", ("rollback", "--to", AS_OF)),
+        ("control/ids.json", ("show", "--user", "u01")),
+        ("control/manifests/histories/**/*.json", ("show", "--user", "u01")),
+        ("control/drops/items/*.json", ("plan", "--as-of", AS_OF)),
+    ],
+)
+def test_a_damaged_record_is_named_with_the_next_step(world, command, pattern, asked, content):
+    path = some(world, pattern)
+    spoil(path, content)
+    told = command(*asked, "--config", world.config_file)
+    told.refuses([str(path), "damaged", "remove it and run again"])
+
+
+def test_a_file_that_is_damaged_inside_is_found_and_named(world, command):
+    path = some(world, "catalogue/**/*.parquet")
+    spoil(path, damaged_inside(path))
+    told = command("show", "--user", "u01", "--config", world.config_file)
+    told.refuses([str(path), "damaged (", "remove it and run again"])
+
+
+def test_a_published_part_that_is_gone_or_exchanged_is_named(world, command):
+    (path, *_) = some(world, "staged/**/part-00000.parquet").parent.glob("*.parquet")
+    again = f"`pwrank run --as-of {AS_OF}` makes the date again"
+    rollback = ("rollback", "--to", AS_OF, "--config", world.config_file)
+    whole = path.read_bytes()
+    for content in (whole[:50], damaged_inside(path)):
+        spoil(path, content)
+        command(*rollback).refuses([str(path), "not the file that was written", again])
+    path.unlink()
+    command(*rollback).refuses([str(path), "no such file", again])
+    show = ("show", "--user", "u01", "--config", world.config_file)
+    command(*show).refuses([str(path), "published, but no longer there", again])
+
+
+@pytest.mark.parametrize("dataset", ["catalogue", "histories", "staged"])
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and what came next"])
+def test_a_file_that_was_cut_off_is_made_again(world, dataset, content):
+    path = some(world, f"{dataset}/**/part-00000.parquet")
+    before = pl.read_parquet(path)
+    spoil(path, content)
+    stage_night(world.run()).publish()
+    assert pl.read_parquet(path).equals(before)
+    verify_publication(world.store, read_publication(world.store, AS_OF))
