@@ -146,7 +146,7 @@ def _damaged_file(error: Exception, options: argparse.Namespace) -> Path | None:
     """The file of the lake that polars could not read, where that is what went wrong."""
     from pwrank.config_file import load_config
     from pwrank.errors import PwrankError
-    from pwrank.store import find_damaged
+    from pwrank.signatures import find_damaged
 
     if not hasattr(options, "config"):
         return None

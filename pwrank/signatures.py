@@ -95,6 +95,21 @@ def check_sizes(store: Store, publication: Mapping[str, Any]) -> list[Path]:
     return paths
 
 
+def find_damaged(lake: Path, error: Exception) -> Path | None:
+    """The file behind polars' complaint of a Parquet file, which it does not name.
+
+    Reads the lake until it is found, one file in memory at a time.
+    """
+    if not isinstance(error, pl.exceptions.PolarsError) or "arquet" not in str(error):
+        return None
+    for path in sorted(lake.rglob("*.parquet")):
+        try:
+            pl.read_parquet(path)
+        except pl.exceptions.PolarsError:
+            return path
+    return None
+
+
 def _verify(path: Path, wanted: str, again: str) -> None:
     try:
         found = file_sha256(path)

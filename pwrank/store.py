@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -92,21 +92,6 @@ def is_whole(path: Path) -> bool:
         end = file.seek(0, os.SEEK_END) - len(PARQUET_MARK)
         file.seek(max(0, end))
         return begins and end > len(PARQUET_MARK) and file.read() == PARQUET_MARK
-
-
-def find_damaged(lake: Path, error: Exception) -> Path | None:
-    """The file behind polars' complaint of a Parquet file, which it does not name.
-
-    Reads the lake until it is found, one file in memory at a time.
-    """
-    if not isinstance(error, pl.exceptions.PolarsError) or "arquet" not in str(error):
-        return None
-    for path in sorted(lake.rglob("*.parquet")):
-        try:
-            pl.read_parquet(path)
-        except pl.exceptions.PolarsError:
-            return path
-    return None
 
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
@@ -291,16 +276,10 @@ class Store:
 
 
 def _ref_from(content: Mapping[str, Any], *, reused: bool) -> DatasetRef:
-    return DatasetRef(
-        name=content["name"],
-        as_of=date.fromisoformat(content["as_of"]) if content["as_of"] else None,
-        key=content["key"],
-        path=content["path"],
-        files=tuple(content["files"]),
-        rows=content["rows"],
-        figures=content["figures"],
-        reused=reused,
-    )
+    values = {told.name: content[told.name] for told in fields(DatasetRef) if told.name != "reused"}
+    values["as_of"] = date.fromisoformat(values["as_of"]) if values["as_of"] else None
+    values["files"] = tuple(values["files"])
+    return DatasetRef(**values, reused=reused)
 
 
 def write_dataset(

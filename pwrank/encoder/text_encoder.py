@@ -126,7 +126,7 @@ class TextEncoder:
         least = -(-loaded.max_length // 64) * 64
         self._block_tokens = max(BLOCK_TOKENS[self._device], least)
         self.tokens_encoded = 0
-        self.dim = self._run(next(self._blocks([self._filler()]))).shape[1]
+        self.dim = self._run(next(pack([self._filler()], 1, mixed=True))).shape[1]
 
     def encode(
         self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
