@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 import faiss
@@ -13,6 +14,25 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+KEPT_BYTES, MMAP_BYTES = 134_217_728, 33_554_432
+"""Freed memory that a process keeps, and the size from which the kernel is asked directly."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""As glibc's malloc.h numbers them."""
+
+
+def keep_freed_memory() -> None:
+    """Do not hand freed memory back to the kernel at once, where the allocator can be told.
+
+    A model's activations come and go by the megabyte. Given back each time, every page of them is
+    zeroed and mapped anew: a fifth of the time of encoding.
+    """
+    process = ctypes.CDLL(None)
+    if hasattr(process, "mallopt"):
+        process.mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
+        process.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def describe_machine() -> dict[str, str]:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pwrank.config import EncoderConfig
+from pwrank.encoder.bfloat16 import multiply_in_bfloat16
 from pwrank.encoder.files import EncoderFiles
 from pwrank.encoder.packing import (
     PACKED_ATTENTION,
@@ -52,7 +53,7 @@ def load_model(files: EncoderFiles, *, max_length: int, precision: str, device: 
             f"[encoder] model {files.name!r}: {files.folder} cannot be loaded: {first_line(error)}"
         ) from error
     if precision == "bfloat16":
-        multiply_in_bfloat16(network)
+        multiply_in_bfloat16(network, device=device)
     return LoadedModel(tokenizer, network.to(device), limit, first_position)
 
 
@@ -74,24 +75,6 @@ def choose_precision(config: EncoderConfig, device: str) -> Precision:
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         native = any(getattr(torch.cpu, name, bool)() for name in names)
     return "bfloat16" if native else "float32"
-
-
-def multiply_in_bfloat16(network: nn.Module) -> None:
-    """Do matrix products in bfloat16, the sums between layers in float32.
-
-    Against the whole model in bfloat16 the smallest cosine to float32 rises from 0.99987 to
-    0.99996 (all-MiniLM-L6-v2), for about a tenth of the speed.
-    """
-    from transformers.pytorch_utils import Conv1D
-
-    for module in network.modules():
-        if isinstance(module, nn.Linear | Conv1D):
-            module.to(torch.bfloat16)
-            module.register_forward_pre_hook(_cast_to_bfloat16)
-
-
-def _cast_to_bfloat16(_module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (arguments[0].to(torch.bfloat16), *arguments[1:])
 
 
 def _load(files: EncoderFiles) -> tuple[Any, Any]:

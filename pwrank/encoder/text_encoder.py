@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from pwrank.config import EncoderConfig
+from pwrank.encoder.bfloat16 import LaidOutLinear
 from pwrank.encoder.files import EncoderFiles, find_encoder_files
 from pwrank.encoder.loading import (
     LoadedModel,
@@ -33,9 +34,10 @@ from pwrank.encoder.packing import (
     rectangular_hidden_states,
 )
 from pwrank.encoder.pooling import Pooling
+from pwrank.machine import keep_freed_memory
 from pwrank.store import fingerprint
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised when the same texts, weights and settings would give other vectors than before."""
 
 WINDOW = 8192
@@ -94,6 +96,7 @@ def load_encoder(config: EncoderConfig, *, threads: int = 0) -> TextEncoder:
     Raises ModelUnavailableError, with what to do, when the model is not here or not usable.
     """
     identity = identify_encoder(config)
+    keep_freed_memory()
     loaded = load_model(
         identity.files,
         max_length=config.max_length,
@@ -147,8 +150,8 @@ class TextEncoder:
     def flops(self, texts: float, tokens_per_text: float) -> float:
         """Of the matrix products and of attention for so many texts."""
         network = self._loaded.network
-        layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
-        weights = sum(layer.weight.numel() for layer in layers)
+        layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear | LaidOutLinear)]
+        weights = sum(layer.in_features * layer.out_features for layer in layers)
         depth = int(getattr(network.config, "num_hidden_layers", 0))
         tokens = texts * tokens_per_text
         return tokens * (2.0 * weights + 4.0 * tokens_per_text * self.dim * depth)

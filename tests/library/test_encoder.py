@@ -16,6 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 from pwrank.config import EncoderConfig
 from pwrank.encoder import files as encoder_files
 from pwrank.encoder import text_encoder as encoder
+from pwrank.encoder.bfloat16 import multiply_in_bfloat16
 from pwrank.encoder.text_encoder import TextEncoder, encoder_key, load_encoder
 from pwrank.errors import ConfigError, ModelUnavailableError
 from tests.library.tiny_models import WORDS, declare_pooling, tiny_model
@@ -368,3 +369,26 @@ def test_encoder_decoders_are_refused(models):
 def test_a_card_that_is_not_there_is_an_error_of_the_configuration(models):
     with pytest.raises(ConfigError, match="use 'auto' or 'cpu'"):
         load_encoder(EncoderConfig(model=str(models["bert"]), device="cuda"))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gelu_is_done_with_the_product_before_it_where_weights_are_laid_out(device):
+    torch.manual_seed(0)
+    layer = torch.nn.Module()
+    layer.dense, layer.intermediate_act_fn = torch.nn.Linear(16, 32), torch.nn.GELU()
+    states = torch.randn(8, 16)
+    expected = layer.intermediate_act_fn(layer.dense(states))
+    multiply_in_bfloat16(layer, device=device)
+    laid_out = device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    assert isinstance(layer.intermediate_act_fn, torch.nn.Identity) == laid_out
+    found = layer.intermediate_act_fn(layer.dense(states))
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.float(), expected, atol=0.02)
+
+
+def test_another_activation_stays_behind_its_layer():
+    layer = torch.nn.Module()
+    layer.dense = torch.nn.Linear(16, 32)
+    layer.intermediate_act_fn = torch.nn.GELU(approximate="tanh")
+    multiply_in_bfloat16(layer, device="cpu")
+    assert isinstance(layer.intermediate_act_fn, torch.nn.GELU)
