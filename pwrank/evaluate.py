@@ -19,14 +19,14 @@ from pwrank.evaluation.figures import PUBLISHED
 from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
 from pwrank.horizon import SEEN_UNTIL, horizon_of
-from pwrank.publication import last_publication, read_rankings
+from pwrank.publication import last_publication, read_publication, read_rankings
 from pwrank.run import cut_of
 from pwrank.signatures import verify_publication
 from pwrank.store import Store, fingerprint, write_json
 
 __all__ = ["METRICS_FILE", "evaluate", "evaluate_holdout"]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when the figures change for the same inputs."""
 
 METRICS_FILE = "metrics.json"
@@ -108,8 +108,9 @@ def _judge_published(
     if holdout.is_empty():
         return None
     # The catalogue as that night knew it; tonight's would hide from popularity what sold out since.
-    known = [ref for ref in store.refs("catalogue") if ref.as_of == published]
-    then = pl.read_parquet(known[-1].file_paths(store.lake)) if known else items
+    told = read_publication(store, published)["inputs"]["catalogue"]
+    known = store.reuse("catalogue", date.fromisoformat(told["as_of"]), told["key"])
+    then = pl.read_parquet(known.file_paths(store.lake)) if known else items
     evaluation = evaluate_holdout(
         read_rankings(store.lake, published),
         holdout,

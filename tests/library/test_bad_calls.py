@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,30 @@ def test_a_full_disk_is_told_in_one_line_with_the_next_step(
     (line,) = told.err.splitlines()
     assert line.startswith("pwrank: disk full: ")
     assert line.endswith("run the same command again; nothing was published half")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EROFS, ("disk is read-only", "make the lake's file system writable")),
+        (errno.EIO, ("disk failed", "check the disk under the lake")),
+        (errno.EDQUOT, ("disk full", "raise the quota")),
+    ],
+)
+def test_trouble_of_a_disk_is_told_with_its_file_and_what_to_do(
+    monkeypatch, tiny_world, command, number, told
+):
+    def troubled(_options):
+        raise OSError(number, os.strerror(number), "lake/histories/part-00000.parquet")
+
+    monkeypatch.setattr("flows.commands.status.run", troubled)
+    said = command("status", "--config", tiny_world.config_file)
+    assert said.code == 1
+    (line,) = said.err.splitlines()
+    fact, remedy = told
+    assert line.startswith(f"pwrank: {fact}: ")
+    assert "'lake/histories/part-00000.parquet'" in line
+    assert remedy in line
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")

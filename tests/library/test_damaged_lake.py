@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 
 from pwrank.publication import read_publication
 from pwrank.signatures import verify_publication
+from pwrank.store import read_json
 from tests.library.tiny_world import AS_OF, World, stage_night
 
 
@@ -89,3 +91,15 @@ def test_a_file_that_was_cut_off_is_made_again(world, dataset, content):
     stage_night(world.run()).publish()
     assert pl.read_parquet(path).equals(before)
     verify_publication(world.store, read_publication(world.store, AS_OF))
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1 and what came next"])
+def test_the_next_night_does_without_the_catalogue_of_the_last(world, content):
+    path = some(world, "catalogue/**/part-00000.parquet")
+    path.unlink()
+    if content:
+        path.write_bytes(content)
+    night = stage_night(world.run(as_of=AS_OF + timedelta(days=1)))
+    night.publish()
+    figures = read_json(night.evaluate().file_paths(world.store.lake)[0])
+    assert figures["published"]["until"] == str(AS_OF + timedelta(days=1))

@@ -46,6 +46,7 @@ class Night:
         content = {
             "as_of": str(as_of), "version": ref.key, "staged_path": ref.path,
             "path": ref.path, "files": ref.files, "parts": parts,
+            "inputs": {"catalogue": {"as_of": str(as_of), "key": "retired"}},
         }  # fmt: skip
         write_json(self.store.control / "published" / f"as_of={as_of}.json", content)
 

@@ -27,6 +27,23 @@ def test_help_loads_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
+def test_moving_the_pointer_loads_no_library_of_models():
+    code = (
+        "import sys; import flows.commands.rollback, pwrank.publication; "
+        "print([n for n in ('torch', 'faiss', 'transformers', 'pyarrow') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_is_a_module_too():
+    call = [sys.executable, "-m", "flows.cli", "--version"]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("pwrank ")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
