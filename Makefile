@@ -21,7 +21,7 @@ BENCHMARKS = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/ben
 bench: $(BENCHMARKS)
 
 bench-%: .venv-bench/.installed
-	.venv-bench/bin/python tests/benchmarks/bench_$*.py $(BENCH)
+	@.venv-bench/bin/python tests/benchmarks/bench_$*.py $(BENCH)
 
 # Two hundred kills and more; some twenty minutes.
 faults: .venv/.test

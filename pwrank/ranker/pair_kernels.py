@@ -19,6 +19,7 @@ from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
 HALF, ONE, ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+LANES = 16
 LN_2, ROOT_HALF_BITS = np.float32(math.log(2)), np.int32(0x3F3504F3)
 
 # log(1 + m) = m - m^2 / 2 + m^3 L(m) on sqrt(1/2) - 1 <= m <= sqrt(2) - 1, within a rounding
@@ -121,7 +122,8 @@ def add_weight_sums(
         for j in range(len(newest)):
             if newest[j] == 0 or start == end:
                 _look_up(total, rows[user], out[user, columns[j]])
-        _clear(total, history[start:end] if added < items else history[:0], offsets, spoken_for)
+        few = added < items // LANES  # else all of it is zeroed sooner, so many at once
+        _clear(total, history[start:end] if few else history[:0], offsets, spoken_for)
 
 
 @compiled
