@@ -134,16 +134,16 @@ def _as_histories(rows: pl.DataFrame, counts: np.ndarray) -> Histories:
 
 
 def _times(timestamp: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Unix seconds; of a log without times, places in the history spread over one year.
+    """Unix seconds; of a log without times, places in the history spread over the year to 1970.
 
-    The newest eighth of every history is then the latest window, by which training is judged.
-    counts: (users,) rows of each user.
+    The newest eighth of every history is then the latest window, by which training is judged, and
+    all of it lies before any cut. counts: (users,) rows of each user.
     """
     if timestamp.any() or not len(timestamp):
         return timestamp
     place = np.arange(len(timestamp)) - np.repeat(np.cumsum(counts) - counts, counts)
     spread: np.ndarray = (place + 1) * YEAR_SECONDS // np.repeat(counts, counts)
-    return spread
+    return spread - YEAR_SECONDS
 
 
 def read_events(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -157,11 +158,25 @@ def test_scores_are_probabilities_even_for_next_to_no_data(world):
     assert all(0 <= score <= 1 and not math.isnan(score) for score in rankings["score"])
 
 
-def test_a_log_without_times_holds_out_the_end_of_every_history():
+def test_a_log_without_times_holds_out_the_end_of_every_history_and_lies_before_any_cut():
     from pwrank.ranker.model_inputs import YEAR_SECONDS, _times
 
     counts = np.array([4, 0, 1])
     times = _times(np.zeros(5, np.int64), counts)
-    assert times.tolist() == [YEAR_SECONDS // 4 * n for n in (1, 2, 3, 4)] + [YEAR_SECONDS]
+    assert times.tolist() == [-YEAR_SECONDS // 4 * n for n in (3, 2, 1, 0)] + [0]
     told = np.array([7, 9], np.int64)
     assert _times(told, np.array([2])).tolist() == [7, 9]
+
+
+def test_a_log_without_times_gives_the_same_lists_on_any_date(world):
+    rows = [(f"u{n % 7}", f"i{n * n % 13}") for n in range(60)]
+    source = {"interactions": "drops", "items": "items.jsonl", "columns": {TIME: ""}}
+    told = {}
+    for as_of in (date(1970, 1, 2), date(2024, 3, 8)):
+        world.write_drop("log.csv", rows, (USER, ITEM))
+        world.write_items(items(30))
+        night = stage_night(world.run(as_of, source=source))
+        told[as_of] = night.rankings.drop("as_of_date", "model_version", strict=False)
+        assert night.refs.model.figures["metrics"]["interactions"] == len(rows)
+    first, second = told.values()
+    assert first.equals(second)
