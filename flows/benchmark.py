@@ -10,6 +10,7 @@ from flows.runs import Retrying, held_date, loaded_config, night_refs, score_sha
 from pwrank.datasets import DatasetRef
 from pwrank.evaluation.board import PRODUCT, WITHOUT_TEXT, Board
 from pwrank.evaluation.known_log import SplitRule
+from pwrank.evaluation.variants import other_dials, other_seeds
 from pwrank.ingest import Ingested
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run
@@ -29,11 +30,14 @@ def benchmark(
     end: date | None = None,
     *,
     ablations: bool = False,
+    seeds: int = 1,
+    dials: bool = False,
 ) -> Board:
     """Hold out, run every stage up to the staged lists in a lake of its own, judge.
 
     days: hold out so many last days; None: the last interaction of each user. end: nothing from
-    00:00 of it on exists. ablations: run the product without text as well.
+    00:00 of it on exists. ablations: run the product without text as well. seeds: train so many.
+    dials: re-rank with every dial turned.
     """
     resolved, now = loaded_config(config), datetime.now(UTC)
     split = hold_out(resolved, SplitRule(days, resolved.time_zone), end, now)
@@ -47,6 +51,10 @@ def benchmark(
         if ablations:
             blank = again(blank_texts)(run, known.catalogue, embeddings)
             staged[WITHOUT_TEXT] = _ranked(run, known, blank)[1]
+        for name, other in other_seeds(run, seeds):
+            staged[name] = _ranked(other, known, embeddings)[1]
+        for name, other in other_dials(run) if dials else ():
+            staged[name] = _listed(other, night)
         return again(board)(run, split, night, staged, baselines)
 
 
@@ -56,5 +64,10 @@ def _ranked(run: Run, known: Ingested, embeddings: DatasetRef) -> tuple[NightRef
     model = again(train)(run, known.histories, known.catalogue, embeddings, force=True)
     items = again(index)(run, known.histories, known.catalogue, embeddings, model)
     night = night_refs(known, embeddings, model, items)
+    return night, _listed(run, night)
+
+
+def _listed(run: Run, night: NightRefs) -> DatasetRef:
+    """The staged lists of a night that is ready to be scored."""
     score_shards(score, run, night)
-    return night, again(stage_rankings)(run, night)
+    return Retrying(run)(stage_rankings)(run, night)

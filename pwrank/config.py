@@ -288,8 +288,10 @@ class RerankConfig(Section):
     category_window: PositiveInt = 20
     diversity: Probability = 0.0
     """Maximal marginal relevance (Carbonell and Goldstein 1998): weight of dissimilarity."""
-    diversity_window: PositiveInt = 50
-    """Ranks that the diversity rule may rearrange."""
+    novelty: Probability = 0.0
+    """Weight of how seldom an item is taken, against its place by score."""
+    window: PositiveInt = 50
+    """Ranks that diversity and novelty may rearrange."""
     explore: Probability = 0.05
     """Share of the list kept for items with at most `explore_below` interactions. One rank in
     twenty finds as many of them as text alone, and costs next to nothing; 0: none."""

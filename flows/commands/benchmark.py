@@ -33,6 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ablations", action="store_true", help="also run the product without text"
     )
+    parser.add_argument(
+        "--seeds",
+        type=a_count,
+        default=1,
+        metavar="N",
+        help="train the product from so many seeds and tell the spread (default: 1)",
+    )
+    parser.add_argument(
+        "--dials",
+        action="store_true",
+        help="also turn each dial of [rerank] and tell what it costs and brings",
+    )
 
 
 def run(options: argparse.Namespace) -> Answer:
@@ -52,5 +64,7 @@ def run(options: argparse.Namespace) -> Answer:
             baselines,
             options.as_of,
             ablations=options.ablations,
+            seeds=options.seeds,
+            dials=options.dials,
         )
     return Answer(board.table(), board.to_json())

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from pwrank.evaluation.figures import Figure, Figures, Slice, finite
+from pwrank.evaluation.variants import is_dial, is_seed, spread_over_seeds
 
 PRODUCT = "pwrank"
 WITHOUT_TEXT = "pwrank_without_text"
@@ -40,7 +41,7 @@ class Board:
     slices: Mapping[str, Slice]
     """By the names of PARTS; differences are the product minus another."""
     lists: Mapping[str, Mapping[str, float]]
-    """By ranker: coverage@10, gini@10, novelty@10 of the lists of users with a history."""
+    """By ranker: coverage, Gini, novelty and diversity of the lists of users with a history."""
     tuning: Mapping[str, Mapping[str, Any]]
     """By baseline: settings, how many were compared, NDCG@10 on validation."""
     skipped: Mapping[str, str]
@@ -112,10 +113,12 @@ class Board:
             title,
             "",
             self._head(),
-            *(self._row(name) for name in self.lists),
+            *(self._row(name) for name in self.lists if not is_dial(name)),
             "",
-            *(self._difference_row(name) for name in self.lists if name != PRODUCT),
+            *(self._difference_row(name) for name in self._others),
             "",
+            *self._spread(),
+            *self._dials(),
             self._everybody(),
             *(_tuned_line(name, told) for name, told in self.tuning.items()),
             *(f"{name}: skipped, {reason}" for name, reason in self.skipped.items()),
@@ -129,6 +132,31 @@ class Board:
 
     def _differences(self, name: str) -> Figures:
         return self.slices["with_history"].differences[name]
+
+    @property
+    def _others(self) -> list[str]:
+        """What the product is compared with: no other form of itself, but that without text."""
+        return [n for n in self.lists if n != PRODUCT and not (is_dial(n) or is_seed(n))]
+
+    def _spread(self) -> list[str]:
+        told = spread_over_seeds(self.slices["with_history"], PRODUCT, ("ndcg@10", "recall@20"))
+        return [told, ""] if told else []
+
+    def _dials(self) -> list[str]:
+        """What each dial of `[rerank]` costs and brings; nothing unless they were turned."""
+        names = list(filter(is_dial, self.lists))
+        if not names:
+            return []
+        columns = ("NDCG@10", "recall@20", *self.lists[PRODUCT], "cold items")
+        head = f"{'[rerank]':<{_WIDTH}}" + "".join(f"{name:<14}" for name in columns)
+        return [head.rstrip(), *(self._dial_row(name) for name in (PRODUCT, *names)), ""]
+
+    def _dial_row(self, name: str) -> str:
+        cold = self.slices["cold_items"].rankers[name]["recall@20"].value
+        main = (self._main(name)[metric].value for metric in ("ndcg@10", "recall@20"))
+        figures = (*main, *self.lists[name].values(), cold)
+        label = "as configured" if name == PRODUCT else name
+        return f"{label:<{_WIDTH}}" + "".join(f"{_number(f):<14}" for f in figures).rstrip()
 
     @property
     def _third(self) -> str:
@@ -169,6 +197,7 @@ class Board:
         told = (
             f"{name} {figures['ndcg@10'].value:.4f}/{figures['recall@20'].value:.4f}"
             for name, figures in everybody.rankers.items()
+            if not is_dial(name)
         )
         return (
             f"all {everybody.users:,} users, {new.users:,} of them without a history "

@@ -86,6 +86,8 @@ def judge_board(
     judged = {name: _judge(ranked, known) for name, ranked in rankers.items()}
     others = {name: _judge(ranked, new) for name, ranked in rankers.items()}
     interactions = interactions_per_item(history, catalogue["item_id"])
+    hashes = catalogue.filter("available")["content_hash"]
+    vectors = pl.DataFrame({"content_hash": hashes, "embedding": log.vectors})
     return Board(
         told=split.told(),
         rule=split.rule.name,
@@ -94,7 +96,7 @@ def judge_board(
         account={**account, "users_with_history": known["user_id"].n_unique()},
         slices=judge_slices(parts, _joined(judged, others), run.config.seed, PRODUCT),
         lists={
-            name: describe_lists(found.shown, found.sample, catalogue, interactions, None)
+            name: describe_lists(found.shown, found.sample, catalogue, interactions, vectors)
             for name, found in judged.items()
         },
         tuning={name: found.to_json() for name, found in tuned.items()},

@@ -1,4 +1,4 @@
-"""List-level rules after scoring: category caps, diversity, exploration. Pure, a batch at a time.
+"""List-level rules after scoring: diversity, novelty, category caps, exploration. Pure, by batch.
 
 Every rule only reorders; none may shorten a list. With all dials at zero the order is the score's.
 """
@@ -57,15 +57,15 @@ def rerank(
     """
     places = order[:, :k].copy()
     explored = np.zeros(places.shape, np.bool_)
-    if config.diversity:
+    if config.diversity or config.novelty:
         for user, row in enumerate(order):
-            places[user] = _diversify(row, candidates[user], facts, config)[:k]
+            places[user] = _rearrange(row, candidates[user], facts, config)[:k]
     if config.max_per_category:
         for user in range(len(order)):
             rest = _followed_by(places[user], order[user])
             places[user] = _cap_categories(rest, candidates[user], facts, config)[:k]
     if config.explore:
-        if config.diversity or config.max_per_category:
+        if config.diversity or config.novelty or config.max_per_category:
             order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
         interactions, share = facts.interactions, config.explore
         _explore(order, candidates, interactions, share, config.explore_below, places, explored)
@@ -77,18 +77,22 @@ def _followed_by(first: IntArray, order: IntArray) -> IntArray:
     return np.concatenate([first, order[~np.isin(order, first)]])
 
 
-def _diversify(order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig) -> IntArray:
-    """Maximal marginal relevance over the first `diversity_window` places.
+def _rearrange(order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig) -> IntArray:
+    """Maximal marginal relevance over the first `window` places, novelty being part of relevance.
 
-    Relevance is the score's rank, scaled to 0..1, so that the dial means the same for any model.
+    Relevance and novelty are ranks among those places, by score and by fewest interactions, both
+    scaled to 0..1, so that the dials mean the same for any model and any catalogue.
     """
     usable = int((rows[order] >= 0).sum())
-    window = order[: min(config.diversity_window, usable)]
+    window = order[: min(config.window, usable)]
     if len(window) < 2:  # noqa: PLR2004 - nothing to rearrange
         return order
     vectors = facts.text[rows[window]]
     likeness = vectors @ vectors.T
-    relevance = np.linspace(1.0, 0.0, len(window))
+    scored = np.linspace(1.0, 0.0, len(window))
+    seldom = np.empty(len(window))
+    seldom[np.argsort(facts.interactions[rows[window]], kind="stable")] = scored
+    relevance = (1 - config.novelty) * scored + config.novelty * seldom
     nearest = np.zeros(len(window))
     left = np.ones(len(window), np.bool_)
     chosen = []

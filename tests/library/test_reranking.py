@@ -42,7 +42,8 @@ dials = st.builds(
     max_per_category=st.integers(0, 4),
     category_window=st.integers(1, 30),
     diversity=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
-    diversity_window=st.integers(1, 30),
+    novelty=st.sampled_from([0.0, 0.3, 1.0]),
+    window=st.integers(1, 30),
     explore=st.sampled_from([0.0, 0.1, 0.25, 1.0]),
     explore_below=st.integers(1, 12),
 )
@@ -109,6 +110,17 @@ def test_diversity_puts_what_is_unlike_before_what_is_alike():
     dial = RerankConfig(diversity=0.9, explore=0)
     places, _ = rerank(by_score(scores, candidates), candidates, same, dial, k=5)
     assert places.tolist() == [[0, 3, 4, 1, 2]]
+
+
+def test_novelty_puts_what_is_seldom_taken_before_what_everybody_takes():
+    touched = ItemFacts([""] * 5, np.eye(5, dtype=np.float32), np.array([90, 50, 40, 2, 1]))
+    order, candidates = np.arange(5)[None, :], np.arange(5)[None, :]
+    whole, _ = rerank(order, candidates, touched, RerankConfig(novelty=1, explore=0), k=5)
+    assert whole.tolist() == [[4, 3, 2, 1, 0]]
+    first, _ = rerank(order, candidates, touched, RerankConfig(novelty=1, explore=0, window=2), k=5)
+    assert first.tolist() == [[1, 0, 2, 3, 4]]
+    some, _ = rerank(order, candidates, touched, RerankConfig(novelty=0.4, explore=0), k=5)
+    assert some.tolist() == [[0, 1, 2, 3, 4]]
 
 
 @settings(deadline=None, max_examples=60)

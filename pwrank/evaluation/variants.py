@@ -1,0 +1,58 @@
+"""The product in other forms on the same board: trained from other seeds, re-ranked otherwise."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from pwrank.evaluation.figures import Slice
+from pwrank.run import Run
+
+DIALS: Mapping[str, tuple[float, ...]] = {
+    "diversity": (0.1, 0.3, 0.5, 0.7),
+    "novelty": (0.1, 0.3, 0.5, 0.7),
+    "explore": (0.0, 0.05, 0.1, 0.2),
+}
+"""Values of `[rerank]` that are tried, each alone."""
+
+
+def other_seeds(run: Run, seeds: int) -> Iterator[tuple[str, Run]]:
+    """The run from the next seeds, so that there are `seeds` of them with its own; by name."""
+    for seed in range(run.config.seed + 1, run.config.seed + seeds):
+        yield f"seed {seed}", replace(run, config=run.config.model_copy(update={"seed": seed}))
+
+
+def other_dials(run: Run) -> Iterator[tuple[str, Run]]:
+    """The run with one dial of `[rerank]` turned, by name; not where it stands already."""
+    rules = run.config.rerank
+    for dial, values in DIALS.items():
+        for value in values:
+            if value != getattr(rules, dial):
+                turned = {"rerank": rules.model_copy(update={dial: value})}
+                yield f"{dial} {value:g}", replace(run, config=run.config.model_copy(update=turned))
+
+
+def is_seed(name: str) -> bool:
+    """Whether the lists of that name are the product trained from another seed."""
+    return name.startswith("seed ")
+
+
+def is_dial(name: str) -> bool:
+    """Whether the lists of that name are the product with a dial turned."""
+    return name.split(" ", maxsplit=1)[0] in DIALS
+
+
+def spread_over_seeds(part: Slice, product: str, metrics: tuple[str, ...]) -> str:
+    """One line: mean, least, most and standard deviation over the seeds; '' for one seed."""
+    names = [product, *filter(is_seed, part.rankers)]
+    if len(names) == 1:
+        return ""
+    told = []
+    for metric in metrics:
+        values = [part.rankers[name][metric].value for name in names]
+        told.append(
+            f"{metric} mean {statistics.fmean(values):.4f}, {min(values):.4f} to "
+            f"{max(values):.4f}, standard deviation {statistics.stdev(values):.4f}"
+        )
+    return f"over {len(names)} seeds: " + "; ".join(told)
