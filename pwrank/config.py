@@ -192,6 +192,8 @@ class TrainConfig(Section):
     """At most; early stopping decides."""
     patience: int = 2
     """Epochs without improvement on validation before stopping."""
+    epoch_rows: PositiveInt = 300_000
+    """Interactions of an epoch at most, others every time: a long log is not read 20 times."""
     batch_tokens: int = 1000
     """Interactions per step of the encoder."""
     negatives: int = 1024
@@ -244,12 +246,12 @@ class TrainConfig(Section):
     """Latest rated rows, at most, on which the probability of a like is calibrated."""
     like_threshold: float | None = None
     """Rating from which on an item is liked; None = 0.8 of the way up the scale of the log."""
-    ease_reg: float = 300.0
-    """Ridge of the co-occurrence model."""
-    ease_items: int = 6000
+    ease_reg: float | None = None
+    """Ridge of the co-occurrence model; None = the best of some on validation."""
+    ease_items: int = 12_000
     """Most frequent items that get co-occurrence weights."""
-    ease_keep: int = 300
-    """Strongest weights kept per item."""
+    ease_keep: int = 100
+    """Most telling weights kept, so many per item on average."""
 
 
 class IndexConfig(Section):

@@ -13,6 +13,7 @@ from scipy import sparse
 from pwrank.evaluation.baselines import codes_of
 from pwrank.evaluation.known_log import KnownLog
 from pwrank.evaluation.scored_lists import VectorLists, Vectors
+from pwrank.ranker.catalogue import centred_text
 
 NO_IMPLICIT = "the library `implicit` is not installed; `pip install 'pwrank[benchmark]'`"
 
@@ -70,7 +71,7 @@ def text_only(log: KnownLog, *, last: int, centred: bool) -> VectorLists:
     centred: after what all texts have in common is taken away.
     """
     text: Vectors = log.text if log.text is not None else np.zeros((len(log.items), 1), np.float32)
-    text = _centred(text) if centred else text
+    text = centred_text(text) if centred else text
     place = pl.int_range(pl.len()).over("user_id")
     length = pl.len().cast(pl.Int64).over("user_id")
     newest = pl.lit(value=True) if last == 0 else place >= length - last
@@ -84,12 +85,3 @@ def text_only(log: KnownLog, *, last: int, centred: bool) -> VectorLists:
     )
     means = np.asarray(taken @ text, np.float32)
     return VectorLists(log.matrix, means, text, log.exclude_seen)
-
-
-def _centred(text: Vectors) -> Vectors:
-    """Unit vectors (n, dim) less their mean, unit again; zero rows stay."""
-    there = np.linalg.norm(text, axis=1, keepdims=True) > 0
-    moved = np.where(there, text - text[there.ravel()].mean(axis=0), 0.0)
-    return np.asarray(
-        moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9), np.float32
-    )

@@ -21,7 +21,7 @@ from pwrank.lists.retrieval import (
     read_index,
     write_index,
 )
-from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.catalogue import Catalogue, centred_text
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import ItemTable
@@ -120,7 +120,7 @@ def read_item_index(
         vectors=tensors["vectors"],
         retrieval=tensors["retrieval"],
         popularity=tensors["popularity"],
-        text=torch.from_numpy(with_unknown_item(items).text),
+        text=torch.from_numpy(centred_text(with_unknown_item(items).text)),
         cooccurrence=Cooccurrence(
             offsets=tensors["cooccurrence.offsets"].numpy(),
             item=tensors["cooccurrence.item"].numpy(),

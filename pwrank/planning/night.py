@@ -188,9 +188,10 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
             seed=run.config.seed,
             clock=night.measure.clock,
         )
-        epoch = cost.epoch_seconds / world.interactions_share
+        read = min(1.0, config.epoch_rows / max(counts.interactions, 1)) / world.interactions_share
+        epoch = cost.epoch_seconds * read
         known = epoch, cost.other_seconds / world.items_share
-        flops = cost.epoch_flops / world.interactions_share * expected + cost.other_flops
+        flops = cost.epoch_flops * read * expected + cost.other_flops
     work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
     plan = StagePlan("train", False, done.why_train, work)
     extra = training_bytes(counts.items, config.examples, config)

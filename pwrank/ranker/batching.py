@@ -96,9 +96,11 @@ class Chunk:
 
 
 def training_chunks(
-    histories: Histories, *, length: int, tokens: int, rng: np.random.Generator
+    histories: Histories, *, length: int, tokens: int, most: int, rng: np.random.Generator
 ) -> Iterator[Chunk]:
     """Cut every history into pieces of at most `length` rows, once each, in random batches.
+
+    Of a log of more than about `most` rows, batches that hold so many.
 
     Where a history is cut is drawn anew each epoch, so that every row is seen with many lengths of
     context. Pieces of like length share a batch of about `tokens` rows: little padding.
@@ -115,7 +117,7 @@ def training_chunks(
     size = ends - starts
     order = np.lexsort((rng.random(len(size)), size))
     edges = _batch_edges(size[order], tokens)
-    for index in rng.permutation(len(edges) - 1):
+    for index in rng.permutation(len(edges) - 1)[: -(-most // tokens)]:
         picked = order[edges[index] : edges[index + 1]]
         yield Chunk(starts[picked], ends[picked])
 

@@ -39,6 +39,17 @@ class Catalogue:
         return int(self.text.shape[1])
 
 
+def centred_text(text: FloatArray) -> FloatArray:
+    """Unit vectors (n, dim) less what all texts have in common, unit again; zero rows stay.
+
+    Raw cosines of a catalogue are dominated by what all its titles share.
+    """
+    there = np.linalg.norm(text, axis=1, keepdims=True) > 0
+    moved = np.where(there, text - text[there.ravel()].mean(axis=0), 0.0) if there.any() else text
+    length = np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
+    return np.asarray(moved / length, np.float32)
+
+
 def plain_catalogue(item_ids: npt.NDArray[Any], text: FloatArray) -> Catalogue:
     """A catalogue without categories in which everything is available."""
     num_items = len(item_ids)

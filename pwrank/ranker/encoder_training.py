@@ -55,6 +55,8 @@ class EncoderTask:
     """Sampled per batch, shared by its rows."""
     batch_tokens: int
     """Interactions per step."""
+    epoch_rows: int
+    """Interactions per epoch at most."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,19 @@ def train_epoch(
     average: AveragedModel,
     rng: np.random.Generator,
 ) -> float:
-    """One pass over the log; returns the mean loss. `average` follows the weights."""
+    """One pass over the log, or as much of it as an epoch may be; returns the mean loss.
+
+    `average` follows the weights.
+    """
     ranker.train()
     trained = [value for group in optimizer.param_groups for value in group["params"]]
     losses = []
     chunks = training_chunks(
-        task.log, length=ranker.shape.length, tokens=task.batch_tokens, rng=rng
+        task.log,
+        length=ranker.shape.length,
+        tokens=task.batch_tokens,
+        most=task.epoch_rows,
+        rng=rng,
     )
     for chunk in chunks:
         with torch.autocast(

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.popularity import ItemActivity, item_activity, snapshot_times
 from pwrank.ranker.preference_training import PreferenceTask, fit_preference
+from pwrank.ranker.ridge import choose_ridge
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
 from pwrank.ranker.validation import Champion, validation_figures
 from pwrank.ranker.warm_start import adopt
@@ -102,7 +104,7 @@ def make_optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer
 
 
 def prepare_encoder_task(
-    ranker: Ranker, log: Histories, evidence: Evidence, config: TrainConfig
+    ranker: Ranker, log: Histories, evidence: Evidence, config: TrainConfig, ridge: float
 ) -> EncoderTask:
     """Fit the prior, which stage one then takes as given, and the co-occurrence weights.
 
@@ -111,7 +113,7 @@ def prepare_encoder_task(
     ranker.cooccurrence = fit_cooccurrence(
         log,
         len(ranker.vocabulary),
-        reg=config.ease_reg,
+        reg=ridge,
         most_items=config.ease_items,
         keep=config.ease_keep,
     )
@@ -132,6 +134,7 @@ def prepare_encoder_task(
         sampling=None if full else frequency / frequency.sum(),
         negatives=config.negatives or 1024,
         batch_tokens=config.batch_tokens,
+        epoch_rows=config.epoch_rows,
     )
 
 
@@ -160,11 +163,18 @@ class _Fit:
 
 
 def _train_encoder(
-    fit: _Fit, ranker: Ranker, log: Histories, *, phase: str, planned: int, start: int | None
+    fit: _Fit,
+    ranker: Ranker,
+    log: Histories,
+    *,
+    phase: str,
+    planned: int,
+    start: int | None,
+    ridge: float,
 ) -> Epochs:
     """Stage one on `log`; with `start` (unix seconds), the rows from there on say when to stop."""
     config = fit.config
-    task = prepare_encoder_task(ranker, log, fit.evidence, config)
+    task = prepare_encoder_task(ranker, log, fit.evidence, config, ridge)
     optimizer = make_optimizer(ranker, config)
     everything = as_targets(fit.evidence.log, config.balance, repeats=fit.evidence.repeats)
     later = replace(task, log=everything)
@@ -187,6 +197,17 @@ def _train_encoder(
         checkpoint=fit.checkpoint,
         progress=fit.progress,
     )
+
+
+def _ridge(fit: _Fit, past: Histories, start: int) -> float:
+    """Of the co-occurrence model: as configured, or the best for users known before the window."""
+    config, evidence = fit.config, fit.evidence
+    if config.ease_reg is not None:
+        return config.ease_reg
+    examples = window_examples(evidence.log, start, cuts=1, splits=0, after=0, rng=fit.rng(7))
+    some = sample(examples, config.validation_users, fit.rng(8))
+    num_items = evidence.catalogue.num_items
+    return choose_ridge(past, evidence.log, some, num_items, keep=config.ease_keep)
 
 
 def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float]:
@@ -281,7 +302,9 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         search = fit.untrained()
-        stop = _train_encoder(fit, search, past, phase="search", planned=config.epochs, start=start)
+        ridge = _ridge(fit, past, start)
+        train = partial(_train_encoder, fit, ridge=ridge)
+        stop = train(search, past, phase="search", planned=config.epochs, start=start)
         torch.manual_seed(seed + 1)
         figures = _learn_from_window(fit, search, start)
         rivals, users = (search, champion), config.validation_users
@@ -289,12 +312,12 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
         torch.manual_seed(seed + 2)
         # Begun anew: one that went on with the log would know it better than the heads expect.
         final = fit.untrained()
-        _train_encoder(fit, final, log, phase="final", planned=max(stop.best, 1), start=None)
+        train(final, log, phase="final", planned=max(stop.best, 1), start=None)
     for part in ("retrieval_head", "pair_scorer", "calibrator"):
         getattr(final, part).load_state_dict(getattr(search, part).state_dict())
     figures |= _learn_from_ratings(fit, final, start)
     for phase in ("search", "final"):
         clear_checkpoint(None if checkpoint is None else checkpoint / phase)
     figures["epochs"], figures["interactions"] = float(stop.best), float(log.num_interactions)
-    figures["validation_loss"] = stop.best_loss
+    figures["validation_loss"], figures["ease_reg"] = stop.best_loss, ridge
     return final.eval(), figures

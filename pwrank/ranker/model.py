@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pwrank.ranker.activations import ACTIVATIONS
 from pwrank.ranker.batching import RatingScale, pad_rows, to_device
-from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.catalogue import Catalogue, centred_text
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.history_encoder import HistoryBatch, HistoryEncoder
@@ -73,7 +73,7 @@ class ItemTable:
     popularity: Tensor
     """(n, f) float32, `popularity.FEATURE_NAMES`."""
     text: Tensor
-    """(n, text_dim) float32 unit embeddings."""
+    """(n, text_dim) float32 unit embeddings less what all have in common."""
     cooccurrence: Cooccurrence
     """Item-to-item weights in the rows of this catalogue."""
 
@@ -183,7 +183,7 @@ class Ranker(nn.Module):
             vectors=vectors,
             retrieval=self.retrieval_head.items(vectors, self.prior_basis(features), features),
             popularity=features,
-            text=inputs.text,
+            text=torch.from_numpy(centred_text(catalogue.text)).to(self.device),
             cooccurrence=self._aligned_cooccurrence(inputs.identity.cpu().numpy()),
         )
 

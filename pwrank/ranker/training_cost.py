@@ -146,8 +146,8 @@ def _seconds_to_invert(items: int, clock: Clock) -> float:
 def training_bytes(items: int, examples: int, config: TrainConfig) -> int:
     """Largest memory of a training above what the process holds before it, roughly.
 
-    The co-occurrence model holds its square, its inverse and an ordering of it; an example holds a
-    mark and a label for each item, and the features of its candidates.
+    The co-occurrence model holds its square, its inverse, what each weight tells and an ordering
+    of that; an example holds a mark and a label for each item, and the features of its candidates.
     """
-    square = 56 * min(items, config.ease_items) ** 2
+    square = 24 * min(items, config.ease_items) ** 2
     return square + examples * (5 * items + 160 * config.candidates)

@@ -1,0 +1,66 @@
+"""How strongly the co-occurrence model is held back, chosen by what users took later."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
+from pwrank.ranker.examples import Examples, prefixes, seen, targets
+from pwrank.ranker.history import Histories
+
+RIDGES = (30.0, 100.0, 300.0, 1000.0)
+USUAL = 300.0
+"""Where there is too little to choose by."""
+
+FEWEST_EXAMPLES = 100
+MOST_ITEMS = 4000
+"""Most frequent items that the choice is made with: it hardly depends on the rest."""
+
+K = 10
+BATCH = 256
+
+
+def choose_ridge(
+    past: Histories, log: Histories, examples: Examples, num_items: int, *, keep: int
+) -> float:
+    """The ridge of RIDGES with the highest NDCG@10 on new items; of equals the larger one.
+
+    past: what the model is fitted to, none of the examples' targets among it. examples: of `log`.
+    """
+    if len(examples.user) < FEWEST_EXAMPLES:
+        return USUAL
+    history = user_item_matrix(prefixes(log, examples), num_items)
+    known, wanted = seen(log, examples, num_items), targets(log, examples, num_items)
+    best, highest = USUAL, -1.0
+    for ridge in reversed(RIDGES):
+        weights = fit_cooccurrence(past, num_items, reg=ridge, most_items=MOST_ITEMS, keep=keep)
+        gains = [
+            _ndcg(
+                (history[rows] @ weights.matrix).toarray(),
+                known[rows].toarray() > 0,
+                wanted[rows].toarray(),
+            )
+            for rows in np.array_split(
+                np.arange(len(examples.user)), -(-len(examples.user) // BATCH)
+            )
+        ]
+        mean = float(np.concatenate(gains).mean())
+        if mean > highest:
+            best, highest = ridge, mean
+    return best
+
+
+def _ndcg(
+    scores: npt.NDArray[np.float32], known: npt.NDArray[np.bool_], wanted: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """(b,) NDCG@10 of scores (b, n), items already known left out; 0 with nothing to find."""
+    scores = np.where(known, -np.inf, scores)
+    k = min(K, scores.shape[1])
+    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
+    hits = np.take_along_axis(wanted, np.take_along_axis(top, order, 1), 1)
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discount)[np.clip(wanted.sum(axis=1).astype(np.int64), 1, k) - 1]
+    gains: npt.NDArray[np.float64] = (hits @ discount) / ideal
+    return gains
