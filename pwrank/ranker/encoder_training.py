@@ -17,6 +17,7 @@ from pwrank.ranker.history_encoder import HistoryBatch
 from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.losses import mask_accidental_hits, subtract_log_frequency
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.popularity import ItemActivity, snapshot_times
 
 FULL_SOFTMAX_ITEMS = 20_000
 """Catalogues up to this size are trained against every item."""
@@ -35,6 +36,15 @@ class TimeLine:
         """Newest snapshot not after each timestamp (the first one for what is older)."""
         index = np.searchsorted(self.times, timestamps, side="right") - 1
         return np.maximum(index, 0).astype(np.int64)
+
+
+def make_timeline(activity: ItemActivity, most: int) -> TimeLine:
+    """Popularity at equally filled moments; fewer for a large catalogue (200 MB at most)."""
+    sample = activity.features(0)
+    affordable = max(int(200e6 / max(sample.nbytes, 1)), 2)
+    times = snapshot_times(activity, most=min(most, affordable))
+    # Cloned: matrix products round by the alignment of their arguments, and numpy's is by chance.
+    return TimeLine(times, torch.from_numpy(activity.features_over_time(times)).clone())
 
 
 @dataclass(frozen=True)

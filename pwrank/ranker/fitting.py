@@ -27,6 +27,7 @@ from pwrank.ranker.encoder_training import (
     TimeLine,
     as_targets,
     fit_prior,
+    make_timeline,
     next_item_loss,
     train_epoch,
 )
@@ -47,9 +48,9 @@ from pwrank.ranker.held_out_training import (
 )
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker, RankerShape
-from pwrank.ranker.popularity import ItemActivity, item_activity, snapshot_times
+from pwrank.ranker.popularity import item_activity
 from pwrank.ranker.preference_training import PreferenceTask, fit_preference
-from pwrank.ranker.ridge import choose_ridge
+from pwrank.ranker.ridge import ridge_of
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
 from pwrank.ranker.validation import Champion, validation_figures
 from pwrank.ranker.warm_start import adopt
@@ -76,15 +77,6 @@ def build_ranker(log: Histories, catalogue: Catalogue, config: TrainConfig, seed
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Ranker(shape, tuple(catalogue.item_ids.tolist()), catalogue.category_names)
-
-
-def make_timeline(activity: ItemActivity, most: int) -> TimeLine:
-    """Popularity at equally filled moments; fewer for a large catalogue (200 MB at most)."""
-    sample = activity.features(0)
-    affordable = max(int(200e6 / max(sample.nbytes, 1)), 2)
-    times = snapshot_times(activity, most=min(most, affordable))
-    # Cloned: matrix products round by the alignment of their arguments, and numpy's is by chance.
-    return TimeLine(times, torch.from_numpy(activity.features_over_time(times)).clone())
 
 
 def make_optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer:
@@ -199,17 +191,6 @@ def _train_encoder(
     )
 
 
-def _ridge(fit: _Fit, past: Histories, start: int) -> float:
-    """Of the co-occurrence model: as configured, or the best for users known before the window."""
-    config, evidence = fit.config, fit.evidence
-    if config.ease_reg is not None:
-        return config.ease_reg
-    examples = window_examples(evidence.log, start, cuts=1, splits=0, after=0, rng=fit.rng(7))
-    some = sample(examples, config.validation_users, fit.rng(8))
-    num_items = evidence.catalogue.num_items
-    return choose_ridge(past, evidence.log, some, num_items, keep=config.ease_keep)
-
-
 def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float]:
     """Stage two: retrieval head, scorer and calibrator, in that order."""
     config, evidence = fit.config, fit.evidence
@@ -223,13 +204,9 @@ def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float
     )
     examples = at_few_moments(sample(examples, config.examples, fit.rng(3)), config.moments)
     figures = {"held_out_examples": float(len(examples.user))}
+    epochs, rng = config.retrieval_epochs, fit.rng(4)
     figures["retrieval_loss"] = fit_retrieval_head(
-        ranker,
-        evidence,
-        examples,
-        epochs=config.retrieval_epochs,
-        learning_rate=0.03,
-        rng=fit.rng(4),
+        ranker, evidence, examples, epochs=epochs, learning_rate=0.03, rng=rng
     )
     vectors = ranker.item_table(evidence.catalogue, evidence.activity.features(start)).vectors
     blocks = prepare_blocks(ranker, evidence, examples, depth=config.candidates)
@@ -302,7 +279,7 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         search = fit.untrained()
-        ridge = _ridge(fit, past, start)
+        ridge = ridge_of(config, past, log, start, catalogue.num_items, fit.rng(7))
         train = partial(_train_encoder, fit, ridge=ridge)
         stop = train(search, past, phase="search", planned=config.epochs, start=start)
         torch.manual_seed(seed + 1)

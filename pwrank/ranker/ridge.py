@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pwrank.config import TrainConfig
 from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
-from pwrank.ranker.examples import Examples, prefixes, seen, targets
+from pwrank.ranker.examples import Examples, prefixes, sample, seen, targets, window_examples
 from pwrank.ranker.history import Histories
 
 RIDGES = (30.0, 100.0, 300.0, 1000.0)
@@ -19,6 +20,25 @@ MOST_ITEMS = 4000
 
 K = 10
 BATCH = 256
+
+
+def ridge_of(  # noqa: PLR0917 - what it is chosen from
+    config: TrainConfig,
+    past: Histories,
+    log: Histories,
+    start: int,
+    num_items: int,
+    rng: np.random.Generator,
+) -> float:
+    """The ridge that is configured, or the best one for users known before the latest window.
+
+    start: unix seconds at which the window of `log` begins; past: what lies before it.
+    """
+    if config.ease_reg is not None:
+        return config.ease_reg
+    examples = window_examples(log, start, cuts=1, splits=0, after=0, rng=rng)
+    some = sample(examples, config.validation_users, rng)
+    return choose_ridge(past, log, some, num_items, keep=config.ease_keep)
 
 
 def choose_ridge(
