@@ -53,6 +53,8 @@ class ItemActivity:
     rating: FloatArray
     """(m,) float32, NaN = none; in units of the log's standard deviation from its mean."""
     timeless: bool
+    """Timestamps are places in histories (not after 1970), or all the same: nothing grows old."""
+    one_moment: bool
     """All interactions bear one timestamp: the past is then the whole log."""
 
     def features(self, at: int) -> FloatArray:
@@ -71,14 +73,15 @@ class ItemActivity:
         done, previous = 0, int(self.timestamp[0]) if len(self.timestamp) else 0
         frames = []
         for at in times.tolist():
-            end = len(self.item) if self.timeless else int(np.searchsorted(self.timestamp, at))
-            decayed *= _decay(at - previous)[:, None]
+            end = len(self.item) if self.one_moment else int(np.searchsorted(self.timestamp, at))
+            decayed *= _decay(0 if self.timeless else at - previous)[:, None]
             self._add(decayed, done, end, at)
             rated = done + np.flatnonzero(~np.isnan(self.rating[done:end]))
             np.add.at(rating_sum, self.item[rated], self.rating[rated])
             np.add.at(rating_count, self.item[rated], 1)
             done, previous = end, at
-            frames.append(_as_features(decayed, at - first, rating_sum, rating_count))
+            age = np.minimum(at - first, 0) if self.timeless else at - first
+            frames.append(_as_features(decayed, age, rating_sum, rating_count))
         return np.stack(frames)
 
     def _first_seen(self) -> IntArray:
@@ -140,12 +143,14 @@ def item_activity(histories: Histories, num_items: int) -> ItemActivity:
     if len(rated):
         rating = (rating - rated.mean()) / max(float(rated.std()), 1e-6)
     timestamp = histories.timestamp[order]
+    one_moment = bool(len(timestamp) == 0 or timestamp[0] == timestamp[-1])
     return ItemActivity(
         num_items=num_items,
         timestamp=timestamp,
         item=histories.item[order],
         rating=rating.astype(np.float32),
-        timeless=bool(len(timestamp) == 0 or timestamp[0] == timestamp[-1]),
+        timeless=one_moment or bool(timestamp[-1] <= 0),
+        one_moment=one_moment,
     )
 
 

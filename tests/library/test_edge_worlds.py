@@ -10,6 +10,9 @@ import polars as pl
 import pytest
 
 from pwrank.errors import InputError
+from pwrank.ranker.history import group_by_user
+from pwrank.ranker.model_inputs import YEAR_SECONDS, _times
+from pwrank.ranker.popularity import FEATURE_NAMES, item_activity
 from pwrank.report.night import write_night_report
 from pwrank.report.users import sample_users, show_staged
 from tests.library.tiny_world import World, stage_night
@@ -159,8 +162,6 @@ def test_scores_are_probabilities_even_for_next_to_no_data(world):
 
 
 def test_a_log_without_times_holds_out_the_end_of_every_history_and_lies_before_any_cut():
-    from pwrank.ranker.model_inputs import YEAR_SECONDS, _times
-
     counts = np.array([4, 0, 1])
     times = _times(np.zeros(5, np.int64), counts)
     assert times.tolist() == [-YEAR_SECONDS // 4 * n for n in (3, 2, 1, 0)] + [0]
@@ -180,3 +181,24 @@ def test_a_log_without_times_gives_the_same_lists_on_any_date(world):
         assert night.refs.model.figures["metrics"]["interactions"] == len(rows)
     first, second = told.values()
     assert first.equals(second)
+
+
+def test_in_a_log_without_times_nothing_grows_old_and_the_order_still_counts():
+    counts = np.array([4, 4])
+    times = _times(np.zeros(8, np.int64), counts)
+    items_taken = np.array([0, 1, 2, 3, 0, 1, 2, 4])
+    log = group_by_user(np.repeat([0, 1], 4), items_taken, times, num_users=2)
+    activity = item_activity(log, 6)
+    lifts = [name for name in FEATURE_NAMES if name.startswith("lift_")]
+    half, whole = activity.features_over_time(np.array([times[2], 1]))
+    for told in (half, whole):
+        assert np.allclose(told[:, : len(lifts)], told[:, :1], atol=1e-5)
+        assert not told[:, FEATURE_NAMES.index("log_age")].any()
+    never = FEATURE_NAMES.index("never_seen")
+    assert half[:, never].tolist() == [0, 0, 1, 1, 1, 1]
+    assert whole[:, never].tolist() == [0, 0, 0, 0, 0, 1]
+    year_later = group_by_user(
+        np.repeat([0, 1], 4), items_taken, times + YEAR_SECONDS + 1, num_users=2
+    )
+    dated = item_activity(year_later, 6).features(YEAR_SECONDS + 2)
+    assert not np.allclose(dated[:, 0], dated[:, len(lifts) - 1], atol=1e-3)
