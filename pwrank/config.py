@@ -232,9 +232,9 @@ class TrainConfig(Section):
     """Hidden units of the point-wise ranker."""
     pair_epochs: int = 15
     """Passes of the point-wise ranker over its examples."""
-    pair_learning_rate: float = 1e-2
+    pair_learning_rate: float = 3e-3
     """Of the point-wise ranker (AdamW), falling to 0."""
-    pair_weight_decay: float = 0.01
+    pair_weight_decay: float = 1.0
     """Of the point-wise ranker."""
     calibration_top: int = 100
     """The probability is calibrated on the best so many of each user."""
