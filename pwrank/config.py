@@ -24,6 +24,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 def _known_zone(name: str) -> str:
@@ -39,7 +42,7 @@ def _known_zone(name: str) -> str:
 class Section(BaseModel):
     """A frozen part of the configuration that refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ColumnsConfig(Section):
@@ -167,17 +170,17 @@ class TrainConfig(Section):
     warm_start: bool = False
     """Begin from the newest model's weights instead of from nothing."""
 
-    dim: int = 64
+    dim: PositiveInt = 64
     """Width of item and user vectors."""
     layers: PositiveInt = 2
     """Self-attention blocks."""
-    heads: int = 2
+    heads: PositiveInt = 2
     """Attention heads."""
-    history_length: int = 100
+    history_length: PositiveInt = 100
     """Most recent interactions that are read."""
-    dropout: float = 0.2
+    dropout: Dropout = 0.2
     """Of the history encoder."""
-    id_dropout: float = 0.1
+    id_dropout: Dropout = 0.1
     """Share of items shown without their id in a training step, so that text alone must do."""
     fusion: Literal[
         "linear", "concat", "concat_linear", "hadamard", "bilinear", "neumf", "attention"
@@ -188,55 +191,55 @@ class TrainConfig(Section):
     """Of the point-wise score; only sigmoid makes it a probability."""
     loss: Literal["softmax", "bce", "gbce", "mse"] = "softmax"
     """Of the point-wise ranker over a user's candidates: a name in LOSSES."""
-    epochs: int = 20
+    epochs: PositiveInt = 20
     """At most; early stopping decides."""
-    patience: int = 2
+    patience: NonNegativeInt = 2
     """Epochs without improvement on validation before stopping."""
     epoch_rows: PositiveInt = 300_000
     """Interactions of an epoch at most, others every time: a long log is not read 20 times."""
-    batch_tokens: int = 1000
+    batch_tokens: PositiveInt = 1000
     """Interactions per step of the encoder."""
-    negatives: int = 1024
+    negatives: NonNegativeInt = 1024
     """Sampled negatives per step; 0 = every item of the catalogue."""
-    learning_rate: float = 3e-3
+    learning_rate: Positive = 3e-3
     """Of the encoder (AdamW)."""
-    weight_decay: float = 0.01
+    weight_decay: NonNegative = 0.01
     """Of matrices; biases and norms have none."""
     averaging: Probability = 0.99
     """Decay per step of the moving average of the encoder's weights; 0 = none."""
-    balance: float = 0.5
+    balance: NonNegative = 0.5
     """A row of a user with k rows weighs k^-balance: 0 = rows count alike, 1 = users do."""
-    validation_share: float = 0.12
+    validation_share: Share = 0.12
     """Latest share of the interactions: validation, and examples of the point-wise ranker."""
-    validation_users: int = 1000
+    validation_users: PositiveInt = 1000
     """Users whose next items say when to stop."""
-    snapshots: int = 32
+    snapshots: PositiveInt = 32
     """Moments at which item popularity is computed for training."""
-    prior_steps: int = 40
+    prior_steps: PositiveInt = 40
     """Steps of the popularity prior."""
-    window_cuts: int = 16
+    window_cuts: PositiveInt = 16
     """Moments of the window at which known users are split into history and future."""
-    newcomer_splits: int = 6
+    newcomer_splits: PositiveInt = 6
     """Random splits of each user who came in the window."""
-    newcomer_rows: int = 10
+    newcomer_rows: PositiveInt = 10
     """Rows after such a split that are to be found."""
-    examples: int = 8000
+    examples: PositiveInt = 8000
     """Held-out examples at most, for each of the models that learn from them."""
     moments: PositiveInt = 24
     """Moments at which examples see what is popular."""
-    candidates: int = 300
+    candidates: PositiveInt = 300
     """Candidates per example of the point-wise ranker."""
-    retrieval_epochs: int = 8
+    retrieval_epochs: PositiveInt = 8
     """Passes of the retrieval head over the examples."""
-    pair_hidden: int = 32
+    pair_hidden: PositiveInt = 32
     """Hidden units of the point-wise ranker."""
-    pair_epochs: int = 15
+    pair_epochs: PositiveInt = 15
     """Passes of the point-wise ranker over its examples."""
-    pair_learning_rate: float = 3e-3
+    pair_learning_rate: Positive = 3e-3
     """Of the point-wise ranker (AdamW), falling to 0."""
-    pair_weight_decay: float = 1.0
+    pair_weight_decay: NonNegative = 1.0
     """Of the point-wise ranker."""
-    calibration_top: int = 100
+    calibration_top: PositiveInt = 100
     """The probability is calibrated on the best so many of each user."""
     rating_factors: PositiveInt = 16
     """Factors of users and items in the heads `like` and `rating`."""
@@ -246,12 +249,18 @@ class TrainConfig(Section):
     """Latest rated rows, at most, on which the probability of a like is calibrated."""
     like_threshold: float | None = None
     """Rating from which on an item is liked; None = 0.8 of the way up the scale of the log."""
-    ease_reg: float | None = None
+    ease_reg: Positive | None = None
     """Ridge of the co-occurrence model; None = the best of some on validation."""
-    ease_items: int = 12_000
+    ease_items: PositiveInt = 12_000
     """Most frequent items that get co-occurrence weights."""
-    ease_keep: int = 100
+    ease_keep: PositiveInt = 100
     """Most telling weights kept, so many per item on average."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> TrainConfig:
+        if self.dim % self.heads:
+            raise ValueError(f"dim = {self.dim} is no multiple of heads = {self.heads}")
+        return self
 
 
 class IndexConfig(Section):

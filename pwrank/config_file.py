@@ -148,7 +148,9 @@ def _explain(details: dict[str, Any]) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"unknown key {dotted!r}{hint}"
     if details["type"] == "missing":
-        return f"missing key {dotted!r}"
+        return f"missing key {dotted!r}; `pwrank init` writes a file that has all it needs"
+    if isinstance(details["input"], dict) and details["type"] == "value_error":
+        return f"[{dotted}]: {_reason(details, location)}"
     return f"{dotted} = {details['input']!r}: {_reason(details, location)}"
 
 
@@ -160,6 +162,8 @@ def _reason(details: dict[str, Any], location: list[str]) -> str:
         return f"is a section, not a value; write [{header}]"
     if details["type"] == "tuple_type":
         return "must be a list"
+    if details["type"] == "path_type":
+        return "must be a path, in quotes"
     told = str(details["msg"]).removeprefix("Value error, ")
     told = told.replace("a valid integer", "an integer").replace("a valid ", "a ")
     return told.replace("Input should", "must")

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Forget, or tell what would be touched."""
     from pwrank.config_file import load_config
-    from pwrank.errors import LakeError
+    from pwrank.errors import ConfigError, LakeError
     from pwrank.forget import forget, look_for, person_of
     from pwrank.forgetting.search import lake_files
     from pwrank.locks import whole_lake
@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> Answer:
         raise LakeError(f"{store.lake}: there is no lake; nobody is in it")
     now = datetime.now(UTC)
     holder = {"host": socket.gethostname(), "process": os.getpid(), "since": f"{now:%F %T} UTC"}
+    if not options.user.strip():
+        raise ConfigError("--user is empty; name the user whom to forget")
     user = as_user_ids(store, [options.user]).item()
     person = person_of(store, user, secrets.token_hex(32))
     files = len(lake_files(store.lake))

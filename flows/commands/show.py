@@ -57,7 +57,7 @@ def user_text(user: "ShownUser") -> str:
     for row in user.ranking:
         because = "; ".join(plain(reason) for reason in row["reasons"] or [])
         reason = f"   ← {because}" if because else f"   ({row['source']})"
-        lines.append(f"    {row['rank']:>3}  {row['score']:.4f}  {_title(row)}{reason}")
+        lines.append(f"    {row['rank']:>3}  {row['score']:.6f}  {_title(row)}{reason}")
     return "\n".join(lines)
 
 

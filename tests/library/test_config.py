@@ -73,6 +73,13 @@ def test_all_mistakes_are_told_at_once_one_a_line(tmp_path):
         ('lake = "l"\n[source]\nitems = "i"\n', "'tables' needs `interactions`"),
         (MINIMAL + 'kind = "tabels"\n', "source.kind = 'tabels'"),
         (MINIMAL + "[[clean.reject]]\nreason = 'r'\ncolumn = 'c'\n", "needs `matches`"),
+        (MINIMAL + "[train]\nepochs = -1\n", "train.epochs = -1: must be greater than"),
+        (MINIMAL + "[train]\ndropout = 1.0\n", "train.dropout = 1.0: must be less than 1"),
+        (MINIMAL + "[train]\ndropout = nan\n", "train.dropout = nan: must be a finite number"),
+        (MINIMAL + "[train]\nlearning_rate = 0\n", "train.learning_rate = 0: must be greater"),
+        (MINIMAL + "[train]\nvalidation_share = 1\n", "train.validation_share = 1: must be less"),
+        (MINIMAL + "[train]\ndim = 65\n", "[train]: dim = 65 is no multiple of heads = 2"),
+        ("lake = 5\n", "lake = 5: must be a path, in quotes"),
     ],
 )
 def test_a_configuration_that_cannot_work_says_why(tmp_path, text, told):

@@ -502,6 +502,12 @@ def test_a_lake_that_is_not_there_is_no_place_to_forget_in(tiny_world, command):
     assert not tiny_world.store.lake.exists()
 
 
+def test_nobody_is_no_person_to_forget(world, tiny_world, command):
+    nights(tiny_world, AS_OF)
+    told = command("forget", "--config", tiny_world.config_file, "--user", " ", "--yes")
+    told.refuses(["--user is empty"])
+
+
 # --- hostile and whole ids -----------------------------------------------------------------
 
 HOSTILE = (
