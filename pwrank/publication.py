@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import filecmp
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -169,7 +170,12 @@ def is_visible(store: Store, publication: Mapping[str, Any]) -> bool:
     shown = store.lake / publication["path"]
     staged = store.lake / publication["staged_path"]
     pairs = [(shown / part["name"], staged / part["file"]) for part in publication["parts"]]
-    return all(name.exists() and file.exists() and name.samefile(file) for name, file in pairs)
+    return all(name.exists() and file.exists() and _same_part(name, file) for name, file in pairs)
+
+
+def _same_part(shown: Path, staged: Path) -> bool:
+    """Whether one is the other, or, in a lake that was copied without its links, a copy of it."""
+    return shown.samefile(staged) or filecmp.cmp(shown, staged, shallow=False)
 
 
 def show_parts(store: Store, publication: Mapping[str, Any]) -> None:
@@ -187,7 +193,7 @@ def names_to_show(store: Store, staged: Path, files: Sequence[str], as_of: date)
     """
     shown = sorted((store.lake / rankings_path(as_of)).glob("part-*.parquet"))
     pairs = zip(shown, files, strict=False)
-    if len(shown) == len(files) and all(path.samefile(staged / name) for path, name in pairs):
+    if len(shown) == len(files) and all(_same_part(path, staged / name) for path, name in pairs):
         return [path.name for path in shown]
     taken = [int(path.stem.removeprefix("part-")) for path in shown]
     first = max(taken, default=-1) + 1

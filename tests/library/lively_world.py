@@ -21,7 +21,12 @@ FIRST_NOW = datetime(2024, 4, 10, 1, tzinfo=UTC)
 NEXT_NOW = datetime(2024, 4, 11, 1, tzinfo=UTC)
 SETTINGS: dict[str, dict[str, Any]] = {
     "score": {"k": 10, "candidates": 30, "shards": 2},
-    "train": {"epochs": 3, "pair_epochs": 4, "retrieval_epochs": 4},
+    "train": {
+        "epochs": 3,
+        "pair_epochs": 4,
+        "pair_learning_rate": 1e-2,
+        "retrieval_epochs": 4,
+    },
     "gates": {"sample_texts": 8},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import sys
 import threading
 from datetime import date, timedelta
@@ -245,6 +246,22 @@ def test_a_backfilled_old_date_does_not_retire_the_current_one(trained_world, fi
     shown = [first.run.store.lake / rankings_path(AS_OF) / path.name for path in staged]
     assert all(one.samefile(other) for one, other in zip(shown, staged, strict=True))
     assert [path.stat().st_nlink for path in staged] == [2, 2, 2]
+
+
+def test_a_lake_copied_without_its_links_shows_the_same_files_when_a_date_runs_again(first):
+    first.publish()
+    lake, aside = first.run.store.lake, first.run.store.lake.with_name("copied")
+    shutil.copytree(lake, aside)
+    shutil.rmtree(lake)
+    aside.rename(lake)
+    folder = lake / rankings_path(AS_OF)
+    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert first.publish().reused
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == before
+    spoiled = min(folder.iterdir())
+    spoiled.write_bytes(spoiled.read_bytes()[::-1])
+    assert not first.publish().reused
+    assert glob_of(first).equals(first.rankings)
 
 
 def test_parts_of_removed_nights_are_gone_under_both_names(trained_world, first):

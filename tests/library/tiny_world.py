@@ -35,7 +35,14 @@ FIRST_DAY = date(2024, 3, 1)
 DAYS = 8
 USERS = [f"u{number:02d}" for number in range(16)]
 CATEGORIES = ["Home > Kitchen", "Home > Garden", "Books"]
-SHORT = {"dim": 16, "epochs": 2, "pair_epochs": 2, "retrieval_epochs": 2, "prior_steps": 5}
+SHORT = {
+    "dim": 16,
+    "epochs": 2,
+    "pair_epochs": 2,
+    "pair_learning_rate": 1e-2,
+    "retrieval_epochs": 2,
+    "prior_steps": 5,
+}
 """A training that is over in no time; what it learns is the business of other tests."""
 COLUMNS = ("user_id", "item_id", "timestamp", "rating", "event")
 
