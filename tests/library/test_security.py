@@ -15,6 +15,7 @@ from pwrank.index import index
 from pwrank.lists.pairs import score_pairs
 from pwrank.publication import rankings_path, read_publication, read_rankings, rollback
 from pwrank.score import load_scorer, score_shard
+from pwrank.store import file_sha256
 from pwrank.user_files import read_user_file
 from tests.library.tiny_world import AS_OF, World, stage_night
 
@@ -130,11 +131,13 @@ def test_a_file_exchanged_where_globs_look_is_noticed_too(world):
 def test_the_next_step_that_is_named_mends_the_date(world):
     before = read_rankings(world.store.lake).collect()
     part = published_part(world)
+    whole = file_sha256(part)
     spoil(part)
     part.unlink()
     with pytest.raises(LakeError, match="published, but no longer there; `pwrank run --as-of"):
         read_rankings(world.store.lake)
-    assert not stage_night(world.run()).publish().reused
+    stage_night(world.run()).publish()
+    assert file_sha256(part) == whole
     rollback(world.store, AS_OF)
     assert read_rankings(world.store.lake).collect().equals(before)
 
