@@ -28,7 +28,6 @@ from pwrank.store import Progress, Store, fingerprint
 TRAIN_VERSION = 8
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
 
-
 PASSED_OVER = "passed_over"
 """Figure of the model that a night uses: which newer ones it does not, and why."""
 

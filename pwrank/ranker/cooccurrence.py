@@ -48,7 +48,7 @@ def fit_cooccurrence(
 ) -> Cooccurrence:
     """EASE on the `most_items` most frequent items, cut to `keep` weights per item on average.
 
-    Memory: most_items^2 * 12 bytes. Items seen by fewer than two users get no row.
+    Memory: most_items^2 * 16 bytes. Items seen by fewer than two users get no row.
     """
     interactions = user_item_matrix(histories, num_items)
     count = np.asarray(interactions.sum(axis=0)).ravel()
@@ -82,8 +82,8 @@ def _ease_weights(interactions: sparse.csr_matrix, reg: float) -> FloatArray:
 def _telling(weights: FloatArray, count: FloatArray, keep: int) -> npt.NDArray[np.bool_]:
     """(n, n) bool: the `keep` * n weights that change scores the most.
 
-    A weight of an item that is in many histories counts in many scores. Equally many weights for
-    every item, the largest of each row, lose four times as much of EASE's NDCG@10.
+    A weight of an item that is in many histories counts in many scores. Of equally many weights,
+    the largest of each row lose .007 of EASE's NDCG@10 where these lose nothing (CHANGELOG).
     """
     effect = np.abs(weights) * (count[:, None] ** 0.25).astype(np.float32)
     budget = keep * len(weights)

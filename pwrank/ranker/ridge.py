@@ -47,6 +47,7 @@ def choose_ridge(
     """The ridge of RIDGES with the highest NDCG@10 on new items; of equals the larger one.
 
     past: what the model is fitted to, none of the examples' targets among it. examples: of `log`.
+    Also where repeats count: what a user takes again, features of its own tell.
     """
     if len(examples.user) < FEWEST_EXAMPLES:
         return USUAL
