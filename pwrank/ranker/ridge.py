@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
 from pwrank.ranker.examples import Examples, prefixes, sample, seen, targets, window_examples
 from pwrank.ranker.history import Histories
+from pwrank.ranker.trial import K, ndcg
 
 RIDGES = (30.0, 100.0, 300.0, 1000.0)
 USUAL = 300.0
@@ -18,7 +20,6 @@ FEWEST_EXAMPLES = 100
 MOST_ITEMS = 4000
 """Most frequent items that the choice is made with: it hardly depends on the rest."""
 
-K = 10
 BATCH = 256
 
 
@@ -57,11 +58,14 @@ def choose_ridge(
     for ridge in reversed(RIDGES):
         weights = fit_cooccurrence(past, num_items, reg=ridge, most_items=MOST_ITEMS, keep=keep)
         gains = [
-            _ndcg(
-                (history[rows] @ weights.matrix).toarray(),
-                known[rows].toarray() > 0,
-                wanted[rows].toarray(),
-            )
+            ndcg(
+                torch.from_numpy(wanted[rows].toarray()),
+                torch.from_numpy(
+                    _best_places(
+                        (history[rows] @ weights.matrix).toarray(), known[rows].toarray() > 0
+                    )
+                ),
+            ).numpy()
             for rows in np.array_split(
                 np.arange(len(examples.user)), -(-len(examples.user) // BATCH)
             )
@@ -72,16 +76,12 @@ def choose_ridge(
     return best
 
 
-def _ndcg(
-    scores: npt.NDArray[np.float32], known: npt.NDArray[np.bool_], wanted: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """(b,) NDCG@10 of scores (b, n), items already known left out; 0 with nothing to find."""
+def _best_places(
+    scores: npt.NDArray[np.float32], known: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """(b, K) items of the highest scores (b, n), best first, items already known left out."""
     scores = np.where(known, -np.inf, scores)
     k = min(K, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
-    hits = np.take_along_axis(wanted, np.take_along_axis(top, order, 1), 1)
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discount)[np.clip(wanted.sum(axis=1).astype(np.int64), 1, k) - 1]
-    gains: npt.NDArray[np.float64] = (hits @ discount) / ideal
-    return gains
+    return np.take_along_axis(top, order, 1)

@@ -65,11 +65,11 @@ def try_ranker(ranker: Ranker, evidence: Evidence, examples: Examples) -> Trial:
         scores = ranker.score(users, items, candidates).logit
         scores = scores.masked_fill(values == float("-inf"), float("-inf"))
         places = candidates.gather(1, scores.topk(min(K, depth), dim=1).indices)
-        gains = [_ndcg(label, places)]
+        gains = [ndcg(label, places)]
         for name in PROPOSED_BY:
             popular = items.popularity[:, FEATURE_NAMES.index(name)].expand(len(label), -1)
             popular = popular.masked_fill(excluded, float("-inf"))
-            gains.append(_ndcg(label, popular.topk(min(K, popular.shape[1]), dim=1).indices))
+            gains.append(ndcg(label, popular.topk(min(K, popular.shape[1]), dim=1).indices))
         rows = torch.stack(gains, dim=1)[label.sum(dim=1) > 0]
         found.append(rows.double().cpu().numpy())
     table = np.concatenate(found)
@@ -77,7 +77,7 @@ def try_ranker(ranker: Ranker, evidence: Evidence, examples: Examples) -> Trial:
     return Trial(table[:, 0], table[:, best])
 
 
-def _ndcg(label: Tensor, places: Tensor) -> Tensor:
+def ndcg(label: Tensor, places: Tensor) -> Tensor:
     """(b,) NDCG of the first ranks; label (b, n) 0 or 1, places (b, k) rows of the catalogue."""
     weight = 1.0 / torch.log2(torch.arange(places.shape[1], device=label.device) + 2.0)
     gain = (label.gather(1, places) * weight).sum(dim=1)
