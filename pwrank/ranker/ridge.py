@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 
 from pwrank.config import TrainConfig
-from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
-from pwrank.ranker.examples import Examples, prefixes, sample, seen, targets, window_examples
+from pwrank.ranker.cooccurrence import fit_cooccurrence
+from pwrank.ranker.examples import Examples, sample, seen, targets, window_examples
 from pwrank.ranker.history import Histories
 from pwrank.ranker.trial import K, ndcg
 
@@ -52,19 +53,14 @@ def choose_ridge(
     """
     if len(examples.user) < FEWEST_EXAMPLES:
         return USUAL
-    history = user_item_matrix(prefixes(log, examples), num_items)
-    known, wanted = seen(log, examples, num_items), targets(log, examples, num_items)
+    history, wanted = seen(log, examples, num_items), targets(log, examples, num_items)
     best, highest = USUAL, -1.0
     for ridge in reversed(RIDGES):
         weights = fit_cooccurrence(past, num_items, reg=ridge, most_items=MOST_ITEMS, keep=keep)
         gains = [
             ndcg(
                 torch.from_numpy(wanted[rows].toarray()),
-                torch.from_numpy(
-                    _best_places(
-                        (history[rows] @ weights.matrix).toarray(), known[rows].toarray() > 0
-                    )
-                ),
+                torch.from_numpy(_best_places(history[rows], weights.matrix)),
             ).numpy()
             for rows in np.array_split(
                 np.arange(len(examples.user)), -(-len(examples.user) // BATCH)
@@ -76,11 +72,9 @@ def choose_ridge(
     return best
 
 
-def _best_places(
-    scores: npt.NDArray[np.float32], known: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int64]:
-    """(b, K) items of the highest scores (b, n), best first, items already known left out."""
-    scores = np.where(known, -np.inf, scores)
+def _best_places(history: sparse.csr_matrix, weights: sparse.csr_matrix) -> npt.NDArray[np.int64]:
+    """(b, K) items that histories (b, n) speak for most, best first, their own items left out."""
+    scores = np.where(history.toarray() > 0, -np.inf, (history @ weights).toarray())
     k = min(K, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
