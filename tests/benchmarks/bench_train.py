@@ -66,7 +66,7 @@ def pwrank_epoch(log: Histories) -> Any:
     evidence = Evidence(log, catalogue, item_activity(log, ITEMS), repeats=False)
     torch.manual_seed(0)
     ranker = build_ranker(log, catalogue, config, 0)
-    task = prepare_encoder_task(ranker, log, evidence, config)
+    task = prepare_encoder_task(ranker, log, evidence, config, ridge=300.0)
     optimizer = make_optimizer(ranker, config)
     average = moving_average(ranker, config.averaging)
     return lambda: train_epoch(ranker, task, optimizer, average, np.random.default_rng(2))
