@@ -1,6 +1,7 @@
 """What is pinned has a licence that may be used, and the audit says so when it could not look."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -55,20 +56,38 @@ def test_every_pin_names_one_version():
     assert len(set(names)) == len(names)
 
 
+AUDITED = {"six": {"vulns": []}}
+VULNERABLE = {"six": {"vulns": [{"id": "PYSEC-1"}]}}
+SKIPPED = {"six": {"skip_reason": "not found"}}
+
+
 @pytest.mark.parametrize(
-    ("code", "said", "expected", "told"),
+    ("answer", "newest", "expected"),
     [
-        (1, "requests.exceptions.ConnectionError: no route", 2, "nothing was checked"),
-        (1, "No module named pip_audit", 2, "nothing was checked"),
-        (0, "six  could not be audited", 2, "1 packages are not known to the index"),
-        (1, "Found 1 known vulnerability in 1 package", 1, "Found 1 known"),
-        (0, "No known vulnerabilities found", 0, "No known"),
+        (None, None, (2, "nothing was checked")),
+        (AUDITED, None, (0, "1 of 1 pins audited, 0 of them vulnerable")),
+        (VULNERABLE, None, (1, "six 1.17.0: PYSEC-1")),
+        (SKIPPED, (None, []), (2, "not audited, the index tells only of nothing")),
+        (SKIPPED, ("2.0", []), (2, "not audited, the index tells only of 2.0")),
+        (SKIPPED, ("1.17.0", []), (0, "1 of 1 pins audited")),
+        (SKIPPED, ("1.17.0", ["GHSA-1"]), (1, "six 1.17.0: GHSA-1")),
+        ({}, None, (2, "0 of 1 pins audited")),
     ],
 )
-def test_an_audit_that_could_not_look_never_passes(monkeypatch, code, said, expected, told):
+def test_an_audit_that_could_not_look_never_passes(monkeypatch, tmp_path, answer, newest, expected):
     audit = script("audit")
-    done = SimpleNamespace(returncode=code, stdout=said, stderr="")
+    said = (
+        ""
+        if answer is None
+        else json.dumps(
+            {"dependencies": [{"name": name} | facts for name, facts in answer.items()]}
+        )
+    )
+    done = SimpleNamespace(returncode=1, stdout=said, stderr="ConnectionError: no route")
     monkeypatch.setattr(audit.subprocess, "run", lambda *_, **__: done)
-    found, words = audit.audit(Path("constraints.txt"))
-    assert found == expected
-    assert told in words
+    monkeypatch.setattr(audit, "newest_release", lambda _: newest)
+    pins = tmp_path / "constraints.txt"
+    pins.write_text("# tested\nsix==1.17.0\n", encoding="utf-8")
+    code, words = audit.audit(pins)
+    assert code == expected[0]
+    assert expected[1] in words
