@@ -22,7 +22,7 @@ from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.candidates import Candidates, find_candidates
-from pwrank.lists.exact_search import Pool
+from pwrank.lists.exploration import Explorable, explorable
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.ladder import items_without_vector, name_sources
 from pwrank.lists.reranking import ItemFacts, by_score, rerank
@@ -47,7 +47,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 5
+SCORE_VERSION = 6
 """Raise when the same inputs would give other lists."""
 
 
@@ -151,8 +151,8 @@ def score_users(
 ) -> UserLists:
     """The lists of the users `owed` (u,), in their order."""
     items, rules = scorer.items, config.rerank
-    rare = items.rarely_touched(rules.explore_below) if rules.explore else None
-    work = functools.partial(score_block, scorer, histories, config, rare)
+    explored = explorable(items, rules.explore_below) if rules.explore else None
+    work = functools.partial(score_block, scorer, histories, config, explored)
     width = min(config.score.k, len(items.pool.rows))
     lists = empty_lists(len(owed), width, config.score.reasons)
     blocks = user_blocks(histories, owed, scorer.ranker.shape.length)
@@ -164,20 +164,26 @@ def score_users(
 
 
 def score_block(
-    scorer: Scorer, histories: Histories, config: Config, rare: Pool | None, block: UserBlock
+    scorer: Scorer,
+    histories: Histories,
+    config: Config,
+    explored: Explorable | None,
+    block: UserBlock,
 ) -> UserLists:
     """Retrieve, score, re-rank and explain for some users."""
-    items, night = scorer.items, scorer.night
+    items, night, rules = scorer.items, scorer.night, config.rerank
     users = block_table(scorer.ranker, histories, block, items.table)
-    found = find_candidates(users, len(block.users), items, config.score, config.rerank, rare=rare)
+    count = len(block.users)
+    found = find_candidates(users, count, items, config.score, rules, explorable=explored)
     scores = night.probability(users, found.rows)
     order = by_score(scores, found.rows)
-    places, explored = rerank(order, found.rows, scorer.facts, config.rerank, k=config.score.k)
+    k, untouched = config.score.k, found.untouched
+    places, kept = rerank(order, found.rows, scorer.facts, rules, k=k, untouched=untouched)
     chosen = np.take_along_axis(found.rows, places, 1)
     return UserLists(
         item=chosen.astype(np.int32),
         score=np.take_along_axis(scores, places, 1),
-        source=_sources(found, places, chosen, explored=explored, users=users, known=items.known),
+        source=_sources(found, places, chosen, explored=kept, users=users, known=items.known),
         reasons=night.reasons(users, chosen, most=config.score.reasons).astype(np.int32),
     )
 

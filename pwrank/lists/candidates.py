@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from pwrank.config import RerankConfig, ScoreConfig
-from pwrank.lists.exact_search import Excluded, Pool, search_exactly
+from pwrank.lists.exact_search import Excluded, search_exactly
+from pwrank.lists.exploration import Explorable, nearest_untouched, take_out
 from pwrank.lists.item_index import ItemIndex
 from pwrank.lists.retrieval import ApproximateIndex
 from pwrank.ranker.history import IntArray
@@ -27,6 +28,8 @@ class Candidates:
     """(b, c) rows of the catalogue, -1 where a user has fewer."""
     filled: np.ndarray
     """(b, c) bool: not retrieved, but added because the list would have been short."""
+    untouched: int
+    """So many of the last columns are items that nobody touched, most like the history first."""
 
 
 def find_candidates(
@@ -36,20 +39,21 @@ def find_candidates(
     config: ScoreConfig,
     rules: RerankConfig,
     *,
-    rare: Pool | None = None,
+    explorable: Explorable | None = None,
 ) -> Candidates:
     """The nearest items of the first `count` of b users, without those of the history if so told.
 
-    With the exploration dial up, the nearest of the `rare` items are added, which else are seldom
-    among the nearest of all.
+    With the exploration dial up, the nearest of the rare items are added, which else are seldom
+    among the nearest of all, and behind them the untouched ones that read like the history.
     """
     width = min(max(config.candidates, config.k), len(items.pool.rows))
     seen = Excluded(users.histories.offsets, users.histories.item)
     excluded = (seen,) if config.exclude_seen else ()
     rows = np.full((len(users.retrieval), width), -1, np.int64)
-    slots = math.ceil(rules.explore * config.k) if rare is not None else 0
-    added = np.full((len(rows), slots), -1, np.int64)
-    left = (rare, added[:count]) if rare is not None else None
+    slots = math.ceil(rules.explore * config.k) if explorable else 0
+    rare = np.full((len(rows), slots), -1, np.int64)
+    untouched = np.full((len(rows), slots), -1, np.int64)
+    left = (explorable.rare, rare[:count]) if explorable else None
     if items.approximate is None:
         search_exactly(items.pool, users.retrieval, excluded, rows[:count], left)
     else:
@@ -57,10 +61,16 @@ def find_candidates(
         if left:
             there = Excluded(np.arange(len(rows) + 1, dtype=np.int64) * width, rows.ravel())
             search_exactly(left[0], users.retrieval, (*excluded, there), left[1])
-    rows = np.concatenate([rows, added], axis=1)
+    rows = np.concatenate([rows, rare], axis=1)
     filled = np.zeros(rows.shape, np.bool_)
     _fill(rows[:count], filled[:count], seen, items, config)
-    return Candidates(rows, filled)
+    if explorable:
+        new = untouched[:count]
+        nearest_untouched(explorable.untouched, users, items.table, excluded, new)
+        take_out(rows[:count], new)
+    rows = np.concatenate([rows, untouched], axis=1)
+    filled = np.concatenate([filled, np.zeros(untouched.shape, np.bool_)], axis=1)
+    return Candidates(rows, filled, slots)
 
 
 def _search_approximately(

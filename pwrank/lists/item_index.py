@@ -52,11 +52,6 @@ class ItemIndex:
     by_popularity: IntArray
     """(a,) rows of the available items, by falling popularity prior."""
 
-    def rarely_touched(self, most: int) -> Pool:
-        """The available items with at most so many interactions."""
-        rows = self.pool.rows[self.interactions[self.pool.rows] <= most]
-        return make_pool(self.table.retrieval, rows)
-
 
 def with_unknown_item(catalogue: Catalogue) -> Catalogue:
     """One more row, the last, that stands for any item that the catalogue lacks: no text, no id."""

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pwrank.config import RerankConfig
-from pwrank.ranker.compiled import compiled
+from pwrank.lists.exploration import keep_ranks
 from pwrank.ranker.history import FloatArray, IntArray
 
 LAST_PLACE = 0xFFFFFFFF
@@ -49,11 +48,13 @@ def rerank(
     config: RerankConfig,
     *,
     k: int,
+    untouched: int = 0,
 ) -> tuple[IntArray, np.ndarray]:
     """Apply the declared rules to lists in the order of their scores.
 
-    order, candidates: (b, c). Returns places (b, min(k, c)) into the candidates, and
-    explored (same shape): whether the exploration dial put the item there.
+    order, candidates: (b, c), of which the last `untouched` are to be explored before any other, in
+    their order. Returns places (b, min(k, c)) into the candidates, and explored (same shape):
+    whether the exploration dial put the item there.
     """
     places = order[:, :k].copy()
     explored = np.zeros(places.shape, np.bool_)
@@ -67,8 +68,8 @@ def rerank(
     if config.explore:
         if config.diversity or config.novelty or config.max_per_category:
             order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
-        interactions, share = facts.interactions, config.explore
-        _explore(order, candidates, interactions, share, config.explore_below, places, explored)
+        rare = facts.interactions <= config.explore_below
+        keep_ranks(order, candidates, untouched, rare, config.explore, places, explored)
     return places, explored
 
 
@@ -131,47 +132,3 @@ def sorted_by(order: IntArray, *groups: Sequence[int]) -> list[int]:
     """The members of all groups in the sequence in which they stand in `order`."""
     rank = {int(place): number for number, place in enumerate(order)}
     return sorted((place for group in groups for place in group), key=lambda p: rank[int(p)])
-
-
-@compiled
-def _explore(  # noqa: PLR0917 - compiled
-    order: IntArray,
-    candidates: IntArray,
-    interactions: IntArray,
-    share: float,
-    below: int,
-    places: IntArray,
-    explored: npt.NDArray[np.bool_],
-) -> None:
-    """Keep a share of each list for rarely touched items, spread evenly, best of them first.
-
-    order (b, c): every place of a user, best first; fills places and explored (b, k).
-    """
-    size, k = order.shape[1], places.shape[1]
-    is_explorer = np.empty(size, np.bool_)
-    for user in range(len(order)):
-        length = 0
-        for place in order[user]:
-            length += candidates[user, place] >= 0
-        length = min(k, length)
-        free = np.floor(length * share)
-        waiting = 0
-        for at in range(size):
-            row = candidates[user, order[user, at]]
-            is_explorer[at] = row >= 0 and interactions[row] <= below and waiting < free
-            waiting += is_explorer[at]
-        explorer, other = 0, 0
-        for rank in range(k):
-            slot = rank < length and np.floor((rank + 1) * share) > np.floor(rank * share)
-            explored[user, rank] = slot and waiting > 0
-            if explored[user, rank]:
-                waiting -= 1
-                while not is_explorer[explorer]:
-                    explorer += 1
-                places[user, rank] = order[user, explorer]
-                explorer += 1
-            else:
-                while is_explorer[other]:
-                    other += 1
-                places[user, rank] = order[user, other]
-                other += 1

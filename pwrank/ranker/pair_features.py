@@ -100,12 +100,17 @@ def user_sides(users: UserTable, items: ItemTable) -> dict[str, Tensor]:
     item, mask = users.batch.item, users.batch.mask
     newest = mask.sum(dim=1, keepdim=True) - 1 - torch.arange(RECENT_ITEMS, device=mask.device)
     lately = item.gather(1, newest.clamp(0, item.shape[1] - 1))
-    texts = [_sum_of(items.text, item, mask), _sum_of(items.text, lately, newest >= 0)]
+    recent = functional.normalize(_sum_of(items.text, lately, newest >= 0), dim=-1)
     return {
         "taste": users.vectors.unsqueeze(1),
         "popularity": users.gates.unsqueeze(1),
-        "text": functional.normalize(torch.stack(texts, dim=1), dim=-1),
+        "text": torch.stack([history_text(users, items), recent], dim=1),
     }
+
+
+def history_text(users: UserTable, items: ItemTable) -> Tensor:
+    """(b, dim) float32 unit: what the texts of a history say together; 0 where they say nothing."""
+    return functional.normalize(_sum_of(items.text, users.batch.item, users.batch.mask), dim=-1)
 
 
 def _sum_of(table: Tensor, rows: Tensor, mask: Tensor) -> Tensor:

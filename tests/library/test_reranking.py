@@ -138,11 +138,26 @@ def test_exploration_takes_its_share_of_the_list_and_no_more(drawn, share, k):
         assert (touched[mine[marked]] <= 5).all()
 
 
-def test_exploration_is_spread_evenly():
-    scores = np.linspace(1, 0, 20, dtype=np.float32)[None, :]
-    candidates = np.arange(20)[None, :]
-    rare = ItemFacts([""] * 20, facts().text[:20], np.where(np.arange(20) >= 15, 0, 9))
-    _, explored = rerank(
-        by_score(scores, candidates), candidates, rare, RerankConfig(explore=0.25), k=20
-    )
-    assert np.flatnonzero(explored[0]).tolist() == [3, 7, 11, 15, 19]
+def explored_ranks(share, length, untouched=0):
+    """Ranks that are explored of a list of candidates 0, 1, …, the best first, and the list."""
+    scores = np.linspace(1, 0, length, dtype=np.float32)[None, :]
+    candidates = np.arange(length)[None, :]
+    touched = np.where(np.arange(length) >= length // 2, 0, 9)
+    some = ItemFacts([""] * length, np.eye(length, dtype=np.float32), touched)
+    order, dial = by_score(scores, candidates), RerankConfig(explore=share)
+    places, explored = rerank(order, candidates, some, dial, k=length, untouched=untouched)
+    return np.flatnonzero(explored[0]).tolist(), places[0].tolist()
+
+
+def test_the_last_of_every_twenty_ranks_are_explored():
+    assert explored_ranks(0.05, 40)[0] == [19, 39]
+    assert explored_ranks(0.15, 50)[0] == [17, 18, 19, 37, 38, 39, 49]
+    assert explored_ranks(0.25, 10)[0] == [8, 9]
+    assert explored_ranks(0.1, 9)[0] == []
+
+
+def test_untouched_items_are_explored_first_and_in_their_order():
+    ranks, places = explored_ranks(0.3, 20, untouched=4)
+    assert ranks == [14, 15, 16, 17, 18, 19]
+    assert places[14:] == [16, 17, 18, 19, 10, 11]
+    assert sorted(places) == list(range(20))

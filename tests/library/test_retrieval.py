@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pwrank.config import IndexConfig, RerankConfig, ScoreConfig
+from pwrank.lists import exploration
 from pwrank.lists.candidates import find_candidates
 from pwrank.lists.exact_search import Excluded, make_pool, search_exactly
+from pwrank.lists.exploration import Explorable, explorable
 from pwrank.lists.retrieval import build_index, in_blocks, overlap, read_index, write_index
 from pwrank.ranker.history import group_by_user
 
@@ -142,9 +144,10 @@ def world(item_vectors, seen, *, kind="exact", probes=None):
     return users, items
 
 
-def candidates_of(users, count, items, rules=OFF, rare=None, **settings):
+def candidates_of(users, count, items, rules=OFF, explorable=None, **settings):
     """Of the first `count` users; the rest of the block gets nothing."""
-    found = find_candidates(users, count, items, ScoreConfig(**settings), rules, rare=rare)
+    score = ScoreConfig(**settings)
+    found = find_candidates(users, count, items, score, rules, explorable=explorable)
     assert (found.rows[count:] == -1).all()
     assert not found.filled[count:].any()
     return found
@@ -185,14 +188,71 @@ def test_what_a_narrow_index_misses_is_filled_with_popular_items_and_marked():
         assert (np.diff(filled) > 0).all()
 
 
-def test_the_exploration_dial_adds_rarely_touched_items_that_are_neither_seen_nor_there():
-    seen = [[0, 1, 2], []]
+@pytest.fixture
+def explored_world():
+    """Two users and 2,000 items: 0 to 8 are rare, 9 to 39 untouched, and the text of each."""
+    seen = [[100, 101, 102], []]
     users, items = world(vectors(2000), seen)
-    rare = pool_of(vectors(2000), np.arange(9))
-    rules = RerankConfig(explore=0.4, explore_below=9)
-    found = candidates_of(users, 2, items, rules, rare, k=10, candidates=20)
+    history = torch.zeros(len(users.retrieval), 3, dtype=torch.int64)
+    history[0] = torch.tensor(seen[0])
+    users.batch = SimpleNamespace(item=history, mask=history > 0)
+    text = torch.from_numpy(np.abs(vectors(2000, seed=7)))
+    items.table = SimpleNamespace(text=text)
+    rare, untouched = np.arange(40), np.arange(9, 40)
+    return users, items, Explorable(make_pool(text, untouched), pool_of(vectors(2000), rare)), seen
+
+
+def test_the_exploration_dial_adds_rare_items_that_are_neither_seen_nor_there(explored_world):
+    users, items, explorable, seen = explored_world
+    rules = RerankConfig(explore=0.4)
+    found = candidates_of(users, 2, items, rules, explorable, k=10, candidates=20)
     for user, history in enumerate(seen):
         mine = found.rows[user][found.rows[user] >= 0].tolist()
         assert len(set(mine)) == len(mine)
         assert not set(mine) & set(history)
-        assert len(set(mine) & set(range(9))) >= 4
+        assert len(set(mine) & set(range(40))) >= 4
+
+
+def test_untouched_items_stand_last_those_most_like_the_history_first(explored_world):
+    users, items, explorable, seen = explored_world
+    rules = RerankConfig(explore=0.4)
+    found = candidates_of(users, 2, items, rules, explorable, k=10, candidates=20)
+    text = items.table.text.numpy()
+    history = text[seen[0]].sum(axis=0)
+    wanted = 9 + np.argsort(-(text[9:40] @ history), kind="stable")[:4]
+    assert found.untouched == 4
+    assert found.rows[0, -4:].tolist() == wanted.tolist()
+    assert not set(found.rows[0, :-4]) & set(wanted)
+    assert (found.rows[1, -4:] == -1).all(), "nothing reads like no history"
+
+
+def test_without_exploration_nothing_is_added(explored_world):
+    users, items, _, _ = explored_world
+    found = candidates_of(users, 2, items, k=10, candidates=20)
+    assert found.untouched == 0
+    assert found.rows.shape[1] == 20
+
+
+def test_what_may_be_explored_is_available_and_has_a_text():
+    text = torch.from_numpy(vectors(8))
+    text[3] = 0.0
+    items = SimpleNamespace(
+        pool=pool_of(vectors(8), np.array([1, 2, 3, 4, 5])),
+        interactions=np.array([0, 0, 5, 0, 6, 0, 0, 0]),
+        by_popularity=np.array([5, 4, 3, 2, 1]),
+        table=SimpleNamespace(text=text, retrieval=text),
+    )
+    found = explorable(items, 5)
+    assert found.untouched.rows.tolist() == [1, 5]
+    assert found.rare.rows.tolist() == [1, 2, 3, 5]
+
+
+def test_of_very_many_untouched_items_the_most_promising_are_compared(monkeypatch):
+    monkeypatch.setattr(exploration, "MOST_UNTOUCHED", 2)
+    items = SimpleNamespace(
+        pool=pool_of(vectors(6)),
+        interactions=np.array([0, 0, 0, 0, 3, 0]),
+        by_popularity=np.array([4, 5, 1, 0, 2, 3]),
+        table=SimpleNamespace(text=torch.ones(6, 3), retrieval=torch.ones(6, 3)),
+    )
+    assert explorable(items, 0).untouched.rows.tolist() == [1, 5]

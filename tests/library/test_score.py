@@ -134,7 +134,8 @@ def test_an_item_that_the_model_never_met_is_named_by_its_source(trained_world):
     assert "ranker_text" not in set(night.rankings["source"])
     fresh = {"item_id": "0000", "title": "word1 word2", "category": "Books"}
     trained_world.write_items([*some_items(), fresh])
-    later = stage_night(trained_world.run(as_of=AS_OF + timedelta(days=1), score={"k": 30}))
+    tomorrow = AS_OF + timedelta(days=1)
+    later = stage_night(trained_world.run(as_of=tomorrow, score={"k": 30}, rerank={"explore": 0}))
     assert later.refs.model == night.refs.model
     new = later.rankings.filter(pl.col("item_id") == "0000")
     assert new.height == len(USERS)

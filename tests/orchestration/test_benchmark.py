@@ -34,7 +34,7 @@ def test_seeds_are_trained_and_dials_are_turned_on_one_model(world):
     board = benchmark(world.config_file, 2, ["popularity"], seeds=2, dials=True)
     turned = {name for name in board.lists if is_dial(name)}
     assert set(board.lists) == {PRODUCT, "seed 1", "popularity", *turned}
-    assert turned == {f"{d} {v:g}" for d, vs in DIALS.items() for v in vs} - {"explore 0.05"}
+    assert turned == {f"{d} {v:g}" for d, vs in DIALS.items() for v in vs} - {"explore 0.15"}
     (split,) = board_folder(world.configure()).glob("holdout-days-2-*")
     assert len(Store(split / "lake").refs("models")) == 2
     table = board.table()

@@ -1,0 +1,125 @@
+"""Items that few or none have touched, found beside the candidates and kept ranks for.
+
+An item that nobody has touched can be judged by its text alone: those that read like the history
+come first, in that order, whatever the ranker, which never met one, says of them. Where there are
+too few of these, or a user has no history to compare with, the rarely touched follow by score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pwrank.lists.exact_search import Excluded, Pool, make_pool, search_exactly
+from pwrank.lists.item_index import ItemIndex
+from pwrank.ranker.compiled import compiled
+from pwrank.ranker.history import IntArray
+from pwrank.ranker.model import ItemTable, UserTable
+from pwrank.ranker.pair_features import history_text
+
+MOST_UNTOUCHED = 50_000
+"""Untouched items that are compared with each history; of more, the most promising at large."""
+
+EXPLORED_TOGETHER = 20
+"""Ranks of which the last ones are explored: the first ten of a list are left alone as long as the
+dial is at most a half."""
+
+
+@dataclass(frozen=True)
+class Explorable:
+    """What the exploration dial may place."""
+
+    untouched: Pool
+    """Available items that have a text and no interaction; vectors: texts (a, dim)."""
+    rare: Pool
+    """Available items with few interactions or none; vectors: as retrieval has them."""
+
+
+def explorable(items: ItemIndex, most: int) -> Explorable:
+    """Of tonight's catalogue; rare: with at most so many interactions."""
+    available = items.pool.rows
+    rare = available[items.interactions[available] <= most]
+    promising = items.by_popularity[items.interactions[items.by_popularity] == 0]
+    text = items.table.text
+    promising = promising[(text[torch.from_numpy(promising)] != 0).any(dim=1).numpy()]
+    untouched = np.sort(promising[:MOST_UNTOUCHED])
+    return Explorable(make_pool(text, untouched), make_pool(items.table.retrieval, rare))
+
+
+def nearest_untouched(
+    pool: Pool, users: UserTable, table: ItemTable, excluded: tuple[Excluded, ...], found: IntArray
+) -> None:
+    """Into found (m, w), which holds -1: the untouched items that read most like the history.
+
+    Of the first m users, nearest first. Nothing for a user whose history has no text.
+    """
+    histories = history_text(users, table)
+    search_exactly(pool, histories, excluded, found)
+    likeness = torch.einsum(
+        "bwd,bd->bw", table.text[torch.from_numpy(np.maximum(found, 0))], histories[: len(found)]
+    ).numpy()
+    order = np.argsort(np.where(found >= 0, -likeness, np.inf), axis=1, kind="stable")
+    found[:] = np.take_along_axis(found, order, 1)
+    found[(histories[: len(found)] == 0).all(dim=1).numpy()] = -1
+
+
+@compiled
+def take_out(rows: IntArray, taken: IntArray) -> None:
+    """Replace by -1, in place, what each user's rows (m, c) share with taken (m, w)."""
+    for user in range(len(rows)):
+        for each in taken[user]:
+            if each >= 0:
+                for place in range(rows.shape[1]):
+                    if rows[user, place] == each:
+                        rows[user, place] = -1
+
+
+@compiled
+def keep_ranks(  # noqa: PLR0917 - compiled
+    order: IntArray,
+    candidates: IntArray,
+    first: int,
+    rare: npt.NDArray[np.bool_],
+    share: float,
+    places: IntArray,
+    explored: npt.NDArray[np.bool_],
+) -> None:
+    """Keep the last ranks of every EXPLORED_TOGETHER for what is to be explored.
+
+    order (b, c): every place of a user, best first; first: so many last candidates come before
+    those that are rare (n,). Fills places and explored (b, k).
+    """
+    size, k = order.shape[1], places.shape[1]
+    waiting, is_waiting = np.empty(size, np.int64), np.empty(size, np.bool_)
+    for user in range(len(order)):
+        mine, is_waiting[:] = candidates[user], False
+        length = 0
+        for place in range(size):
+            length += mine[place] >= 0
+        length = min(k, length)
+        free, number = int(length * share + 1e-9), 0
+        for place in range(size - first, size):
+            if mine[place] >= 0 and number < free:
+                waiting[number], is_waiting[place] = place, True
+                number += 1
+        for place in order[user]:
+            if mine[place] >= 0 and number < free and rare[mine[place]] and not is_waiting[place]:
+                waiting[number], is_waiting[place] = place, True
+                number += 1
+        explorer, other = 0, 0
+        for rank in range(k):
+            end = min((rank // EXPLORED_TOGETHER + 1) * EXPLORED_TOGETHER, length)
+            begin = rank // EXPLORED_TOGETHER * EXPLORED_TOGETHER
+            kept = int(end * share + 1e-9) - int(begin * share + 1e-9)
+            explored[user, rank] = end - kept <= rank < length and explorer < number
+            if explored[user, rank]:
+                places[user, rank] = waiting[explorer]
+                explorer += 1
+            else:
+                while is_waiting[order[user, other]]:
+                    other += 1
+                places[user, rank] = order[user, other]
+                other += 1
