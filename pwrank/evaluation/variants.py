@@ -12,7 +12,7 @@ from pwrank.run import Run
 DIALS: Mapping[str, tuple[float, ...]] = {
     "diversity": (0.1, 0.3, 0.5, 0.7),
     "novelty": (0.1, 0.3, 0.5, 0.7),
-    "explore": (0.0, 0.05, 0.15, 0.3, 0.7),
+    "explore": (0.0, 0.05, 0.15, 0.3, 0.7, 0.85),
 }
 """Values of `[rerank]` that are tried, each alone."""
 
