@@ -87,39 +87,37 @@ def keep_ranks(  # noqa: PLR0917 - compiled
     places: IntArray,
     explored: npt.NDArray[np.bool_],
 ) -> None:
-    """Keep the last ranks of every EXPLORED_TOGETHER for what is to be explored.
+    """Keep the last ranks of every EXPLORED_TOGETHER for what would not be there by its score.
 
     order (b, c): every place of a user, best first; first: so many last candidates come before
     those that are rare (n,). Fills places and explored (b, k).
     """
     size, k = order.shape[1], places.shape[1]
-    waiting, is_waiting = np.empty(size, np.int64), np.empty(size, np.bool_)
+    placed = np.empty(size, np.bool_)
     for user in range(len(order)):
-        mine, is_waiting[:] = candidates[user], False
+        mine, best, placed[:] = candidates[user], order[user], False
         length = 0
         for place in range(size):
             length += mine[place] >= 0
         length = min(k, length)
-        free, number = int(length * share + 1e-9), 0
-        for place in range(size - first, size):
-            if mine[place] >= 0 and number < free:
-                waiting[number], is_waiting[place] = place, True
-                number += 1
-        for place in order[user]:
-            if mine[place] >= 0 and number < free and rare[mine[place]] and not is_waiting[place]:
-                waiting[number], is_waiting[place] = place, True
-                number += 1
-        explorer, other = 0, 0
+        untouched, seldom, other = size - first, 0, 0
         for rank in range(k):
-            end = min((rank // EXPLORED_TOGETHER + 1) * EXPLORED_TOGETHER, length)
             begin = rank // EXPLORED_TOGETHER * EXPLORED_TOGETHER
+            end = min(begin + EXPLORED_TOGETHER, length)
             kept = int(end * share + 1e-9) - int(begin * share + 1e-9)
-            explored[user, rank] = end - kept <= rank < length and explorer < number
-            if explored[user, rank]:
-                places[user, rank] = waiting[explorer]
-                explorer += 1
-            else:
-                while is_waiting[order[user, other]]:
-                    other += 1
-                places[user, rank] = order[user, other]
+            place = -1
+            if end - kept <= rank < length:
+                while untouched < size and (mine[untouched] < 0 or placed[untouched]):
+                    untouched += 1
+                place = untouched if untouched < size else -1
+                while place < 0 and seldom < size:
+                    item = mine[best[seldom]]
+                    if item >= 0 and rare[item] and not placed[best[seldom]]:
+                        place = best[seldom]
+                    seldom += 1
+            explored[user, rank] = place >= 0
+            while place < 0:
+                place = -1 if placed[best[other]] else best[other]
                 other += 1
+            places[user, rank] = place
+            placed[place] = True

@@ -128,14 +128,27 @@ def test_novelty_puts_what_is_seldom_taken_before_what_everybody_takes():
 def test_exploration_takes_its_share_of_the_list_and_no_more(drawn, share, k):
     scores, candidates = drawn
     dial = RerankConfig(explore=share, explore_below=5)
+    plain, _ = reranked(scores, candidates, RerankConfig(explore=0), k)
     items, explored = reranked(scores, candidates, dial, k)
     touched = facts().interactions
-    for mine, marked, offered in zip(items, explored, candidates, strict=True):
+    for mine, marked, best, offered in zip(items, explored, plain, candidates, strict=True):
         there = offered[offered >= 0]
-        rare = int((touched[there] <= 5).sum())
-        slots = int(np.floor(min(k, len(there)) * share + 1e-9))
-        assert marked.sum() == min(slots, rare)
+        slots = int(min(k, len(there)) * share + 1e-9)
+        rare_left = set(there[touched[there] <= 5]) - set(mine[~marked])
+        assert marked.sum() == slots or (marked.sum() < slots and rare_left <= set(mine[marked]))
         assert (touched[mine[marked]] <= 5).all()
+        others = [item for item in best if item not in set(mine[marked])]
+        assert mine[~marked].tolist() == others[: (~marked).sum()], "by score, as without"
+
+
+def test_a_rare_item_that_is_high_by_its_score_stays_there():
+    scores = np.linspace(1, 0, 20, dtype=np.float32)[None, :]
+    candidates, touched = np.arange(20)[None, :], np.where(np.arange(20) % 10 == 0, 0, 9)
+    some = ItemFacts([""] * 20, np.eye(20, dtype=np.float32), touched)
+    dial = RerankConfig(explore=0.05)
+    places, explored = rerank(by_score(scores, candidates), candidates, some, dial, k=20)
+    assert places[0].tolist() == list(range(20)), "both are there by their scores"
+    assert not explored.any()
 
 
 def explored_ranks(share, length, untouched=0):
@@ -159,5 +172,5 @@ def test_the_last_of_every_twenty_ranks_are_explored():
 def test_untouched_items_are_explored_first_and_in_their_order():
     ranks, places = explored_ranks(0.3, 20, untouched=4)
     assert ranks == [14, 15, 16, 17, 18, 19]
-    assert places[14:] == [16, 17, 18, 19, 10, 11]
+    assert places[14:] == [16, 17, 18, 19, 14, 15]
     assert sorted(places) == list(range(20))
