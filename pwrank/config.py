@@ -305,8 +305,7 @@ class RerankConfig(Section):
     """Ranks that diversity and novelty may rearrange."""
     explore: Probability = 0.15
     """Share of the list, the last of every twenty ranks, kept for items that nobody touched and
-    that read like the history, then for others with at most `explore_below` interactions; 0: none.
-    At .15 the first twenty find of such items at least two thirds of what text alone does."""
+    that read like the history, in turn with others of at most `explore_below` interactions."""
     explore_below: NonNegativeInt = 5
 
 

@@ -1,8 +1,9 @@
 """Items that few or none have touched, found beside the candidates and kept ranks for.
 
-An item that nobody has touched can be judged by its text alone: those that read like the history
-come first, in that order, whatever the ranker, which never met one, says of them. Where there are
-too few of these, or a user has no history to compare with, the rarely touched follow by score.
+An item that nobody has touched can be judged by its text alone: those come that read most like the
+history, whatever the ranker, which never met one, says of them. Of those with a few interactions
+the ranker knows more. Which kind holds what will be wanted differs between catalogues (are items
+listed before they are first taken, or with it?), so they take turns.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def take_out(rows: IntArray, taken: IntArray) -> None:
 def keep_ranks(  # noqa: PLR0917 - compiled
     order: IntArray,
     candidates: IntArray,
-    first: int,
+    untouched: int,
     rare: npt.NDArray[np.bool_],
     share: float,
     places: IntArray,
@@ -89,8 +90,9 @@ def keep_ranks(  # noqa: PLR0917 - compiled
 ) -> None:
     """Keep the last ranks of every EXPLORED_TOGETHER for what would not be there by its score.
 
-    order (b, c): every place of a user, best first; first: so many last candidates come before
-    those that are rare (n,). Fills places and explored (b, k).
+    Untouched and rarely touched items take turns, as long as there are both. order (b, c): every
+    place of a user, best first; untouched: so many last candidates are such items, in their order;
+    rare: (n,). Fills places and explored (b, k).
     """
     size, k = order.shape[1], places.shape[1]
     placed = np.empty(size, np.bool_)
@@ -100,24 +102,34 @@ def keep_ranks(  # noqa: PLR0917 - compiled
         for place in range(size):
             length += mine[place] >= 0
         length = min(k, length)
-        untouched, seldom, other = size - first, 0, 0
+        new, seldom, other, turn = size - untouched, 0, 0, 0
         for rank in range(k):
             begin = rank // EXPLORED_TOGETHER * EXPLORED_TOGETHER
             end = min(begin + EXPLORED_TOGETHER, length)
             kept = int(end * share + 1e-9) - int(begin * share + 1e-9)
             place = -1
             if end - kept <= rank < length:
-                while untouched < size and (mine[untouched] < 0 or placed[untouched]):
-                    untouched += 1
-                place = untouched if untouched < size else -1
-                while place < 0 and seldom < size:
-                    item = mine[best[seldom]]
-                    if item >= 0 and rare[item] and not placed[best[seldom]]:
-                        place = best[seldom]
+                while new < size and (mine[new] < 0 or placed[new]):
+                    new += 1
+                while seldom < size and not _is_rare(best[seldom], mine, rare, placed):
                     seldom += 1
+                if seldom < size and (turn % 2 or new == size):
+                    place = best[seldom]
+                elif new < size:
+                    place = new
+                turn += 1
             explored[user, rank] = place >= 0
             while place < 0:
                 place = -1 if placed[best[other]] else best[other]
                 other += 1
             places[user, rank] = place
             placed[place] = True
+
+
+@compiled
+def _is_rare(
+    place: int, items: IntArray, rare: npt.NDArray[np.bool_], placed: npt.NDArray[np.bool_]
+) -> bool:
+    """Whether an item that is not placed yet is rare."""
+    item = items[place]
+    return bool(item >= 0 and rare[item] and not placed[place])

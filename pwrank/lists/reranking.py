@@ -52,8 +52,8 @@ def rerank(
 ) -> tuple[IntArray, np.ndarray]:
     """Apply the declared rules to lists in the order of their scores.
 
-    order, candidates: (b, c), of which the last `untouched` are to be explored before any other, in
-    their order. Returns places (b, min(k, c)) into the candidates, and explored (same shape):
+    order, candidates: (b, c), of which the last `untouched` are items that nobody touched, the
+    likeliest first. Returns places (b, min(k, c)) into the candidates, and explored (same shape):
     whether the exploration dial put the item there.
     """
     places = order[:, :k].copy()

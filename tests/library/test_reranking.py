@@ -169,8 +169,9 @@ def test_the_last_of_every_twenty_ranks_are_explored():
     assert explored_ranks(0.1, 9)[0] == []
 
 
-def test_untouched_items_are_explored_first_and_in_their_order():
+def test_untouched_items_and_rare_ones_take_turns_each_in_their_order():
     ranks, places = explored_ranks(0.3, 20, untouched=4)
     assert ranks == [14, 15, 16, 17, 18, 19]
-    assert places[14:] == [16, 17, 18, 19, 14, 15]
+    assert places[14:] == [16, 14, 17, 15, 18, 19], "16 to 19 are untouched, 10 to 15 rare"
     assert sorted(places) == list(range(20))
+    assert explored_ranks(0.3, 20)[1][14:] == [14, 15, 16, 17, 18, 19], "only rare ones"
