@@ -24,7 +24,7 @@ import polars as pl
 
 from pwrank.datasets import DatasetRef
 from pwrank.errors import LakeError
-from pwrank.signatures import SIGNED, check_sizes, describe_part, verify_publication
+from pwrank.signatures import SIGNED, check_sizes, describe_part, verify_publication, verify_shown
 from pwrank.store import Store, flush_file, read_json, scratch_folder, write_json
 
 RANKINGS_VERSION = "v1"
@@ -136,6 +136,8 @@ def rollback(
     """
     publication = read_publication(store, to)
     verify_publication(store, publication)
+    show_again(store, publication)
+    verify_shown(store, publication)
     newest = published_dates(store)[-1]
     held = {"held_until_after": newest.isoformat()} if to < newest else {}
     write_current(store, publication, moved=reason, at=now and now.isoformat(), **held)
@@ -183,6 +185,18 @@ def show_parts(store: Store, publication: Mapping[str, Any]) -> None:
     files = {part["name"]: part["file"] for part in publication["parts"]}
     as_of = date.fromisoformat(publication["as_of"])
     link_parts(store, store.lake / publication["staged_path"], files, as_of)
+
+
+def show_again(store: Store, publication: Mapping[str, Any]) -> None:
+    """Let globs find what the manifest of a date names, if a name of it is gone.
+
+    So it is after a run that was killed between showing new lists and recording them: until then
+    globs find lists that no manifest tells of.
+    """
+    shown, staged = (store.lake / publication[name] for name in ("path", "staged_path"))
+    gone = any(not (shown / part["name"]).exists() for part in publication["parts"])
+    if gone and all((staged / part["file"]).exists() for part in publication["parts"]):
+        show_parts(store, publication)
 
 
 def names_to_show(store: Store, staged: Path, files: Sequence[str], as_of: date) -> list[str]:

@@ -10,13 +10,14 @@ from typing import Any
 
 from pwrank.config_file import section_hash
 from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
-from pwrank.errors import GateRefusedError
+from pwrank.errors import DateHeldError, GateRefusedError
 from pwrank.gates.arrival import read_drift
 from pwrank.gates.model import model_of
 from pwrank.gates.night import judge_night
 from pwrank.gates.verdicts import Verdict, how_to_override, refusal_lines
 from pwrank.horizon import SEEN_UNTIL, horizon_of, known_until
 from pwrank.lists.ladder import degradations
+from pwrank.locks import date_lease
 from pwrank.publication import (
     RANKINGS_VERSION,
     describe_parts,
@@ -27,6 +28,7 @@ from pwrank.publication import (
     read_current,
     read_publication,
     remember_retired,
+    show_again,
     show_parts,
     unlink_parts,
     write_current,
@@ -96,7 +98,19 @@ def publish(
     write_json(publication_path(store, run.as_of), publication)
     published = _point(store, publication, reused=False)
     retire(store, keep_nights=run.config.publish.keep_nights, as_of=run.as_of)
+    show_what_is_recorded(store, besides=run.as_of)
     return published
+
+
+def show_what_is_recorded(store: Store, *, besides: date) -> None:
+    """Let globs find the recorded lists of every date again that no run is at work on."""
+    for day in published_dates(store):
+        if day != besides:
+            with (
+                contextlib.suppress(DateHeldError),
+                date_lease(store, day, {"run of": str(besides)}),
+            ):
+                show_again(store, read_publication(store, day))
 
 
 def pass_over(store: Store, model: DatasetRef, refused: Sequence[Verdict]) -> None:

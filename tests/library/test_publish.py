@@ -15,6 +15,7 @@ import pytest
 from pwrank import publication as publication_module
 from pwrank import publish as publish_module
 from pwrank.errors import GateRefusedError, LakeError
+from pwrank.locks import date_lease
 from pwrank.publication import (
     published_dates,
     rankings_path,
@@ -309,6 +310,42 @@ def test_a_night_that_was_shown_but_not_recorded_keeps_its_names(first, monkeypa
     shown = shown_names(first)
     again.publish()
     assert shown_names(first) == shown == read_publication(first.run.store, AS_OF)["files"]
+
+
+@pytest.fixture
+def shown_but_not_recorded(first, monkeypatch):
+    """A date published, then published again by a run that was killed before it recorded that."""
+    first.publish()
+    again = staged_copy(first, "again", lambda p: p.with_columns(model_version=pl.lit("again")))
+    monkeypatch.setattr(publish_module, "write_json", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        again.publish()
+    monkeypatch.undo()
+    recorded = read_publication(first.run.store, AS_OF)
+    assert recorded["version"] != again.staged.key
+    assert shown_names(first) != recorded["files"]
+    return first, recorded
+
+
+def test_the_next_night_shows_again_what_is_recorded(trained_world, shown_but_not_recorded):
+    first, recorded = shown_but_not_recorded
+    following = stage_night(trained_world.run(as_of=NEXT))
+    assert following.publish().current
+    assert shown_names(first) == recorded["files"]
+    assert glob_of(first).equals(read_rankings(first.run.store.lake, AS_OF).collect())
+
+
+def test_a_date_that_a_run_is_at_work_on_is_left_alone(trained_world, shown_but_not_recorded):
+    first, recorded = shown_but_not_recorded
+    with date_lease(trained_world.store, AS_OF, {"host": "another"}):
+        stage_night(trained_world.run(as_of=NEXT)).publish()
+    assert shown_names(first) != recorded["files"]
+
+
+def test_a_rollback_shows_again_what_is_recorded(trained_world, shown_but_not_recorded):
+    first, recorded = shown_but_not_recorded
+    rollback(trained_world.store, AS_OF)
+    assert shown_names(first) == recorded["files"]
 
 
 def test_what_was_rolled_back_from_does_not_come_back_by_being_run_again(trained_world, first):
