@@ -46,7 +46,9 @@ class Arrivals:
     days: Mapping[str, date]
     """Drop id -> day of its first interaction; of another table, on which it was landed."""
     rows_of_day: Mapping[date, int]
-    """Rows of every drop that is known tonight."""
+    """Landed rows of every drop that is known tonight."""
+    unusable: Sequence[Drop] = ()
+    """Drops since then without a usable row; nothing says of which day they are."""
 
     @property
     def usual_days(self) -> list[date]:
@@ -73,15 +75,15 @@ def arrivals(
     }
     seen = [drop for drop in before if first[drop.id] < cuts[0] or table != "interactions"]
     known = [drop for drop in now if first[drop.id] < cuts[1] or table != "interactions"]
-    seen_ids = {drop.id for drop in seen}
+    seen_ids, earlier = ({drop.id for drop in drops} for drops in (seen, before))
     days = {drop_id: moment.date() for drop_id, moment in first.items()}
     newest = sorted({days[drop.id] for drop in seen})[-nights:]
     rows: dict[date, int] = {}
     for drop in known:
-        rows[days[drop.id]] = rows.get(days[drop.id], 0) + drop.rows_in
+        rows[days[drop.id]] = rows.get(days[drop.id], 0) + drop.rows_landed
     for drop in seen:
         if drop.id not in {other.id for other in known}:  # superseded since
-            rows.setdefault(days[drop.id], drop.rows_in)
+            rows.setdefault(days[drop.id], drop.rows_landed)
     return Arrivals(
         table=table,
         tonight=[drop for drop in known if drop.id not in seen_ids],
@@ -90,6 +92,7 @@ def arrivals(
         ),
         days=days,
         rows_of_day=rows,
+        unusable=[drop for drop in now if not drop.rows_landed and drop.id not in earlier],
     )
 
 
@@ -137,9 +140,10 @@ def judge_drops(
 
     known_items: ids of the catalogue as the last published night knew it.
     """
+    found = [_unusable(arrived, config)]
     if not arrived.tonight:
-        return []
-    found = [_rows_replaced(arrived, config)]
+        return [verdict for verdict in found if verdict]
+    found.append(_rows_replaced(arrived, config))
     enough = len(arrived.usual_days) >= FEWEST_NIGHTS
     if arrived.usual and report["rows"] >= config.min_rows:
         found.append(_columns(arrived, report))
@@ -163,9 +167,25 @@ def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> 
     return Verdict(
         "drop rows",
         usual < config.min_rows or rows >= config.min_row_share * usual,
-        f"{rows:,} rows for {fewest}, usually {usual:,.0f}",
+        f"{rows:,} usable rows for {fewest}, usually {usual:,.0f}",
         f"at least {config.min_row_share} of the usual",
         f"{arrived.table}: {', '.join(files[:3])}",
+    )
+
+
+def _unusable(arrived: Arrivals, config: DriftConfig) -> Verdict | None:
+    """A file of which every row is rejected, where usually some are not."""
+    found = [drop for drop in arrived.unusable if drop.rows_in >= config.min_rows]
+    if not found or not any(drop.rows_landed for drop in arrived.usual):
+        return None
+    drop = max(found, key=lambda drop: drop.rows_in)
+    reason = max(drop.rejected, key=lambda reason: drop.rejected[reason])
+    return Verdict(
+        "drop rows",
+        False,
+        f"none of {drop.rows_in:,} rows can be used, most because “{reason}”",
+        "some rows of every file",
+        f"{arrived.table}: {drop.source_file}",
     )
 
 
@@ -173,14 +193,14 @@ def _rows_replaced(arrived: Arrivals, config: DriftConfig) -> Verdict | None:
     """A file in the place of one of the same name has not far fewer rows than it."""
     earlier = {drop.id: drop for drop in arrived.usual}
     pairs = [(d, earlier[d.supersedes]) for d in arrived.tonight if d.supersedes in earlier]
-    pairs = [(drop, old) for drop, old in pairs if old.rows_in >= config.min_rows]
+    pairs = [(drop, old) for drop, old in pairs if old.rows_landed >= config.min_rows]
     if not pairs:
         return None
-    drop, old = min(pairs, key=lambda pair: pair[0].rows_in / pair[1].rows_in)
+    drop, old = min(pairs, key=lambda pair: pair[0].rows_landed / pair[1].rows_landed)
     return Verdict(
         "drop rows",
-        drop.rows_in >= config.min_row_share * old.rows_in,
-        f"{drop.rows_in:,} rows, the file that it replaces had {old.rows_in:,}",
+        drop.rows_landed >= config.min_row_share * old.rows_landed,
+        f"{drop.rows_landed:,} usable rows, the file that it replaces had {old.rows_landed:,}",
         f"at least {config.min_row_share} of that",
         f"{arrived.table}: {drop.source_file}",
     )

@@ -19,6 +19,9 @@ from pwrank.ranker.model import UserTable
 SMALLEST_MARGIN = 32
 """Users who have seen up to this many items are searched for together."""
 
+RARE = 50
+"""Rarely touched items that the ranker chooses from: among fewer, retrieval alone decides."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -51,7 +54,7 @@ def find_candidates(
     excluded = (seen,) if config.exclude_seen else ()
     rows = np.full((len(users.retrieval), width), -1, np.int64)
     slots = math.ceil(rules.explore * config.k) if explorable else 0
-    rare = np.full((len(rows), slots), -1, np.int64)
+    rare = np.full((len(rows), max(slots, RARE) if slots else 0), -1, np.int64)
     untouched = np.full((len(rows), slots), -1, np.int64)
     left = (explorable.rare, rare[:count]) if explorable else None
     if items.approximate is None:

@@ -112,7 +112,28 @@ def test_a_file_that_lost_nine_tenths_against_the_one_it_replaces_is_refused(liv
     first = f"{START}.csv"
     lively_world.write_drop(first, lively_interactions(START)[:10])
     told = str(refused(lively_world))
-    assert "gate “drop rows”: 10 rows, the file that it replaces had 160" in told
+    assert "gate “drop rows”: 10 usable rows, the file that it replaces had 160" in told
+
+
+@pytest.mark.parametrize("named", [0, 8])
+def test_a_drop_whose_rows_name_no_user_is_refused(lively_world, named):
+    rows = lively_interactions(TONIGHT)
+    lively_world.write_drop(DROP, rows[:named] + [("", *row[1:]) for row in rows[named:]])
+    told = str(refused(lively_world))
+    assert "gate “drop rows”: " in told
+    if named:
+        assert f"{named} usable rows for {TONIGHT}, usually 160" in told
+    else:
+        assert "none of 160 rows can be used, most because “user_id is missing”" in told
+        assert DROP in told
+    why = {"drop rows": "the tracker was down"}
+    ingest_next(lively_world, now=NEXT_NOW + timedelta(hours=1), overrides=why)
+
+
+def test_a_file_of_few_unusable_rows_is_no_broken_drop(lively_world):
+    few = [("", *row[1:]) for row in lively_interactions(TONIGHT)[:50]]
+    lively_world.write_drop(f"{TONIGHT}-late.csv", few)
+    ingest_next(lively_world)
 
 
 def test_a_refused_drop_is_refused_until_it_is_mended_or_overridden(lively_world):
