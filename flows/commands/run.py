@@ -1,9 +1,13 @@
 """Safe to run again: what is done is recognised, and a killed run is finished."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from flows.commands import Answer, add_as_of, add_config, add_overrides
 from flows.console import check_before, stage_lines, stage_table
+
+if TYPE_CHECKING:
+    from pwrank.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +40,7 @@ def run(options: argparse.Namespace) -> Answer:
         )
     table, data = stage_table(config, published.as_of)
     state = "was published already, unchanged" if published.reused else "is published"
-    current = " and current" if published.current else "; the current date is newer"
+    current = " and current" if published.current else f"; {_what_is_current(config)}"
     text = (
         f"{table}\n\n{published.as_of} {state}{current}: {published.users:,} users, "
         f"{published.rows:,} rows\n"
@@ -52,3 +56,14 @@ def run(options: argparse.Namespace) -> Answer:
         "stages": data,
     }
     return Answer(text, answer)
+
+
+def _what_is_current(config: "Config") -> str:
+    """Which date readers get instead, and until when."""
+    from pwrank.publication import read_current
+    from pwrank.store import Store
+
+    pointer = read_current(Store(config.lake)) or {}
+    held = pointer.get("held_until_after")
+    until = f" until a date after {held} is published: it was rolled back to" if held else ""
+    return f"{pointer.get('as_of')} stays current{until}"

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from pwrank.landing.suppression import Suppression
+from pwrank.report.page import words_of_every_page
 
 SAMPLES = frozenset({"sample", "samples", "example", "examples", "user_id", "user_ids"})
 """Keys of JSON files under which a person may stand; elsewhere the same text is something else."""
@@ -39,13 +40,17 @@ class Person:
         return not self.text.lstrip("-").isdigit()
 
     @functools.cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """The id as a word of its own, also as CSV, JSON, HTML or Python would spell it."""
+    def spelled(self) -> frozenset[str]:
+        """The id as CSV, JSON, HTML or Python would spell it."""
         text = self.text
         spelled = {text, text.replace('"', '""'), html.escape(text), repr(text)[1:-1]}
         spelled |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-        spelled |= {text.strip()} - {""}
-        words = sorted(map(_as_word, spelled), key=len, reverse=True)
+        return frozenset(spelled | ({text.strip()} - {""}))
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The id as a word of its own, however it is spelled."""
+        words = sorted(map(_as_word, self.spelled), key=len, reverse=True)
         return re.compile("|".join(words))
 
     def is_in(self, text: str) -> bool:
@@ -64,11 +69,16 @@ class Person:
         return told or self.suppression.is_in_raw(raw)
 
     def is_in_page(self, page: str) -> bool:
-        """Whether an HTML page shows the person: as a user, or in the sample of a gate."""
-        if self.is_telling:
-            return self.is_in(html.unescape(page))
-        shown = rf"User <bdi>{self.text}</bdi>|user_id['\"]?: {self.text}\b"
-        return re.search(shown, html.unescape(page)) is not None
+        """Whether an HTML page shows the person: as a user, or in the sample of a gate.
+
+        An id that stands in a page without data, such as “a” or “*”, tells nothing elsewhere.
+        """
+        text = html.unescape(page)
+        if self.is_telling and not self.is_in(words_of_every_page()):
+            return self.is_in(text)
+        ids = "|".join(re.escape(each) for each in sorted(self.spelled))
+        shown = rf"User <bdi>({ids})</bdi>|user_id['\"]?: ['\"]?({ids})(?!\w)"
+        return re.search(shown, text) is not None
 
     def is_id(self, cell: str) -> bool:
         """Whether a cell of a file of ids is theirs; 7.0 is 7 where ids are numbers."""

@@ -53,6 +53,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "render_report",
+    "words_of_every_page",
     "write_report",
 ]
 
@@ -61,6 +62,12 @@ ABSENT = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 SHIFTED_PSI = 0.25
 """By custom, a distribution has shifted from here on."""
+
+
+@functools.cache
+def words_of_every_page() -> str:
+    """The template: what a page says whatever the night was like."""
+    return (Path(__file__).parent / TEMPLATE).read_text(encoding="utf-8")
 
 
 @functools.cache

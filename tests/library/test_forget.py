@@ -523,11 +523,14 @@ HOSTILE = (
     "\\x41",
 )
 
+WORDS = ("*", "a", "night")
+"""Ids that stand in every page of every night."""
+
 
 @pytest.fixture(scope="session")
 def hostile_world(tmp_path_factory, tiny_encoder) -> World:
     world = make_world(tmp_path_factory.mktemp("hostile") / "world", tiny_encoder)
-    for number, user in enumerate(HOSTILE):
+    for number, user in enumerate(HOSTILE + WORDS):
         rows = [(user, f"{n:03d}", f"2024-03-0{1 + n}T10:00:00Z", 4, "view") for n in range(5)]
         world.write_drop(f"h{number}.csv", [*rows, (user, "001", "soon", 4, "view")])
     nights(world, AS_OF)
@@ -539,12 +542,25 @@ def test_hostile_ids_are_forgotten_like_any_other(hostile_world, tmp_path, user)
     world = copy(hostile_world, tmp_path / "world")
     show_off(world, user.replace("<", "&lt;"))
     before = lists_of_others(world, AS_OF, user)
-    assert before["user_id"].n_unique() == 16 + len(HOSTILE) - 1
+    assert before["user_id"].n_unique() == 16 + len(HOSTILE) + len(WORDS) - 1
     forgotten(world, user)
     assert read_rankings(world.store.lake, AS_OF).sort("user_id", "rank").collect().equals(before)
     assert look_for(world.store, person_of(world.store, user, SALT)).as_user == []
     found = bytes_naming(world, user)  # two letters stand in any weights by chance
     assert [path for path in found if path.suffix in (".json", ".html", ".md")] == []
+
+
+@pytest.mark.parametrize("user", WORDS)
+def test_an_id_that_every_page_holds_is_forgotten_too(hostile_world, tmp_path, command, user):
+    world = copy(hostile_world, tmp_path / "world")
+    show_off(world, user)
+    world.configure()
+    page = next((world.store.lake / "reports").rglob("*.html"))
+    person = person_of(world.store, user, SALT)
+    assert person.is_in_page(page.read_text(encoding="utf-8"))
+    told = command("forget", "--config", world.config_file, "--user", user, "--yes")
+    assert told.code == 0, told.err
+    assert not person.is_in_page(page.read_text(encoding="utf-8"))
 
 
 def test_whole_numbers_are_forgotten_where_ids_are_numbers(tiny_world, command):
