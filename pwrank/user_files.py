@@ -76,8 +76,10 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
         ) from None
 
 
-def check_out(path: Path, *, brought: Path | None = None) -> None:
-    """Raise SourceError unless the name has a known ending, a folder, and is not what was brought.
+def check_out(path: Path, *, brought: Path | None = None, lake: Path | None = None) -> None:
+    """Raise SourceError unless a file of that name may be written: its ending, folder and place.
+
+    brought, lake: what it may not be, and where it may not lie.
 
     Cheap, so that it can be asked before the work.
     """
@@ -89,6 +91,10 @@ def check_out(path: Path, *, brought: Path | None = None) -> None:
         )
     if brought is not None and path.resolve() == brought.resolve():
         raise SourceError(f"{path}: is the file that is read; name another file to write")
+    if lake is not None and path.resolve().is_relative_to(lake.resolve()):
+        raise SourceError(
+            f"{path}: lies in the lake, which only runs write to; name another folder"
+        )
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -123,7 +129,9 @@ def find_column(columns: Sequence[str], path: Path, role: str, configured: str) 
     for name in (configured, *ALIASES[role]):
         if name in columns:
             return name
-    near = difflib.get_close_matches(configured, columns, n=1, cutoff=0.4)
+    others = {name for other, names in ALIASES.items() if other != role for name in names}
+    left = [name for name in columns if name not in others]
+    near = difflib.get_close_matches(configured, left, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise SourceError(f"{path}: no column {configured!r} (columns: {', '.join(columns)}){hint}")
 

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> Answer:
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
-    check_out(options.out, brought=options.pairs)
+    check_out(options.out, brought=options.pairs, lake=config.lake)
     pairs = read_user_file(options.pairs, config, store.id_types() or IdTypes())
     with progress_bar("score", "pairs", total=pairs.frame.height) as progress:
         scored = add_scores(store, night, pairs, heads=options.heads, progress=progress)

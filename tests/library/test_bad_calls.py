@@ -76,6 +76,14 @@ def test_what_is_not_there_is_named_with_what_is(published_world, command, argum
     command(name, "--config", published_world.config_file, *rest).refuses(parts)
 
 
+def test_no_scores_are_written_into_the_lake(published_world, command, tmp_path):
+    pairs, out = tmp_path / "pairs.csv", published_world.store.lake / "rankings" / "mine.csv"
+    pairs.write_text("user_id,item_id\n", encoding="utf-8")
+    told = command("score", "--config", published_world.config_file, "--pairs", pairs, "--out", out)
+    told.refuses(["mine.csv: lies in the lake", "another folder"])
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", ["run", "backfill", "train"])
 def test_runs_look_at_configuration_lake_and_files_before_anything_starts(
     tiny_world, command, name
