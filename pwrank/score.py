@@ -47,7 +47,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 7
+SCORE_VERSION = 8
 """Raise when the same inputs would give other lists."""
 
 
@@ -177,8 +177,15 @@ def score_block(
     found = find_candidates(users, count, items, config.score, rules, explorable=explored)
     scores = night.probability(users, found.rows)
     order = by_score(scores, found.rows)
-    k, untouched = config.score.k, found.untouched
-    places, kept = rerank(order, found.rows, scorer.facts, rules, k=k, untouched=untouched)
+    places, kept = rerank(
+        order,
+        found.rows,
+        scorer.facts,
+        rules,
+        k=config.score.k,
+        added=found.added,
+        untouched=found.untouched,
+    )
     chosen = np.take_along_axis(found.rows, places, 1)
     return UserLists(
         item=chosen.astype(np.int32),

@@ -31,6 +31,8 @@ class Candidates:
     """(b, c) rows of the catalogue, -1 where a user has fewer."""
     filled: np.ndarray
     """(b, c) bool: not retrieved, but added because the list would have been short."""
+    added: int
+    """So many of the last columns are there to be explored only."""
     untouched: int
     """So many of the last columns are items that nobody touched, most like the history first."""
 
@@ -73,7 +75,7 @@ def find_candidates(
         take_out(rows[:count], new)
     rows = np.concatenate([rows, untouched], axis=1)
     filled = np.concatenate([filled, np.zeros(untouched.shape, np.bool_)], axis=1)
-    return Candidates(rows, filled, slots)
+    return Candidates(rows, filled, rare.shape[1] + slots, slots)
 
 
 def _search_approximately(

@@ -79,7 +79,28 @@ def take_out(rows: IntArray, taken: IntArray) -> None:
 
 
 @compiled
+def added_last(order: IntArray, candidates: IntArray, added: int) -> IntArray:
+    """The order (b, c) with what was only added to be explored behind all else that there is.
+
+    added: so many of the last candidates. The ranker has learned from what retrieval finds; others
+    it puts too high.
+    """
+    size = order.shape[1]
+    moved = np.empty_like(order)
+    for user in range(len(order)):
+        number = 0
+        for kind in range(3):
+            for place in order[user]:
+                mine = 2 if candidates[user, place] < 0 else 1 if place >= size - added else 0
+                if mine == kind:
+                    moved[user, number] = place
+                    number += 1
+    return moved
+
+
+@compiled
 def keep_ranks(  # noqa: PLR0917 - compiled
+    by_score: IntArray,
     order: IntArray,
     candidates: IntArray,
     untouched: int,
@@ -90,14 +111,14 @@ def keep_ranks(  # noqa: PLR0917 - compiled
 ) -> None:
     """Keep the last ranks of every EXPLORED_TOGETHER for what would not be there by its score.
 
-    Untouched and rarely touched items take turns, as long as there are both. order (b, c): every
-    place of a user, best first; untouched: so many last candidates are such items, in their order;
-    rare: (n,). Fills places and explored (b, k).
+    Untouched and rarely touched items take turns, as long as there are both. Every place of a user
+    stands in by_score and, as the list has them, in order (b, c); untouched: so many of the last
+    candidates are such items, in their order; rare: (n,). Fills places and explored (b, k).
     """
     size, k = order.shape[1], places.shape[1]
     placed = np.empty(size, np.bool_)
     for user in range(len(order)):
-        mine, best, placed[:] = candidates[user], order[user], False
+        mine, best, placed[:] = candidates[user], by_score[user], False
         length = 0
         for place in range(size):
             length += mine[place] >= 0
@@ -120,7 +141,7 @@ def keep_ranks(  # noqa: PLR0917 - compiled
                 turn += 1
             explored[user, rank] = place >= 0
             while place < 0:
-                place = -1 if placed[best[other]] else best[other]
+                place = -1 if placed[order[user, other]] else order[user, other]
                 other += 1
             places[user, rank] = place
             placed[place] = True

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pwrank.config import RerankConfig
-from pwrank.lists.exploration import keep_ranks
+from pwrank.lists.exploration import added_last, keep_ranks
 from pwrank.ranker.history import FloatArray, IntArray
 
 LAST_PLACE = 0xFFFFFFFF
@@ -48,14 +48,17 @@ def rerank(
     config: RerankConfig,
     *,
     k: int,
+    added: int = 0,
     untouched: int = 0,
 ) -> tuple[IntArray, np.ndarray]:
     """Apply the declared rules to lists in the order of their scores.
 
-    order, candidates: (b, c), of which the last `untouched` are items that nobody touched, the
-    likeliest first. Returns places (b, min(k, c)) into the candidates, and explored (same shape):
-    whether the exploration dial put the item there.
+    order, candidates: (b, c), of which the last `added` are there to be explored only, and of these
+    the last `untouched` items that nobody touched, the likeliest first. Returns places
+    (b, min(k, c)) into the candidates, and explored (same shape): whether the exploration dial put
+    the item there.
     """
+    scored, order = order, added_last(order, candidates, added) if added else order
     places = order[:, :k].copy()
     explored = np.zeros(places.shape, np.bool_)
     if config.diversity or config.novelty:
@@ -69,7 +72,7 @@ def rerank(
         if config.diversity or config.novelty or config.max_per_category:
             order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
         rare = facts.interactions <= config.explore_below
-        keep_ranks(order, candidates, untouched, rare, config.explore, places, explored)
+        keep_ranks(scored, order, candidates, untouched, rare, config.explore, places, explored)
     return places, explored
 
 
