@@ -21,6 +21,7 @@ from pwrank.errors import ContractError
 from pwrank.gates.arrival import judge_input
 from pwrank.landing.drops import (
     Drop,
+    check_landed,
     pending_files,
     read_drops,
     sweep_unrecorded,
@@ -65,9 +66,14 @@ def land_drops(
             if not of_table:
                 continue
             rules = parse_key(config, table)
-            drops = []
-            for pending in pending_files(of_table, known[table], rules):
-                drops.append(land(store, pending, config, ids=ids, ingested_at=now))
+            drops: list[Drop] = []
+            waiting = list(pending_files(of_table, known[table], rules))
+            gone = {pending.supersedes for pending in waiting}
+            stay = [drop for drop in visible_drops(known[table], now) if drop.id not in gone]
+            for pending in waiting:
+                others = [*stay, *drops]
+                drop = land(store, pending, config, ids=ids, ingested_at=now, others=others)
+                drops.append(drop)
                 if progress:
                     progress(1)
             account[table] = _landing_account(drops, unchanged=len(of_table) - len(drops))
@@ -115,6 +121,8 @@ def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
     store.sweep_temporary()
     landed = land_drops(store, config, now=run.now, progress=progress)
     drops = known_drops(store, run.known_at, everything=run.known_at >= run.now)
+    for each in drops.values():
+        check_landed(store, each)
     catalogue = build_catalogue(store, drops["items"], config, as_of=as_of, cut=cut)
     judge_input(
         store,

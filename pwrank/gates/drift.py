@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from pwrank.config import DriftConfig
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_drop
 from pwrank.gates.verdicts import DROP_GATES, Verdict
-from pwrank.landing.drops import Drop
+from pwrank.landing.drops import Drop, moments_of
 from pwrank.sources import Table
 from pwrank.store import Store
 
@@ -98,16 +97,9 @@ def arrivals(
 
 def _first_moment(store: Store, drop: Drop) -> datetime:
     """Of its interactions, as the statistics of its files say; else when it was landed."""
-    moments = []
-    for name in drop.files if drop.table == "interactions" else ():
-        metadata = pq.read_metadata(store.lake / name)
-        column = metadata.schema.to_arrow_schema().names.index("occurred_at")
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(column).statistics
-            if statistics is not None and statistics.has_min_max:
-                moments.append(statistics.min)
-    found = min(moments, default=drop.ingested_at)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    files = drop.files if drop.table == "interactions" else ()
+    moments = [moment for name in files for moment in moments_of(store.lake / name)]
+    return min(moments, default=drop.ingested_at)
 
 
 def drift_of(store: Store, arrived: Arrivals) -> dict[str, Any]:

@@ -11,10 +11,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pwrank.errors import LakeError, first_line
 from pwrank.sources import SourceFile, Table
 from pwrank.store import Store, file_sha256, fingerprint, read_json, write_json
 
@@ -74,6 +78,50 @@ def read_drops(store: Store, table: Table) -> list[Drop]:
 def write_drop(store: Store, drop: Drop) -> None:
     """Record a drop whose files are all in place: from now on it exists."""
     write_json(_folder(store, drop.table) / f"{drop.id}.json", asdict(drop))
+
+
+def moments_of(path: Path) -> list[datetime]:
+    """Earliest and latest `occurred_at` of a landed file, by its statistics; [] without any."""
+    found = _said(pq.read_metadata(path), "occurred_at")
+    found = [moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in found]
+    return [min(found), max(found)] if found else []
+
+
+def check_landed(store: Store, drops: Iterable[Drop]) -> None:
+    """Raise LakeError unless the landed files of the drops are there, whole and theirs.
+
+    By what each file says of itself at its end: nothing else is read.
+    """
+    for drop in drops:
+        rows = 0
+        for name in drop.files:
+            path = store.lake / name
+            again = (
+                f"remove {_folder(store, drop.table) / drop.id}.json and run again: "
+                f"{drop.source_file} is landed anew"
+            )
+            try:
+                metadata = pq.read_metadata(path)
+            except FileNotFoundError:
+                raise LakeError(f"{path}: landed, but no longer there; {again}") from None
+            except (OSError, pa.ArrowInvalid) as error:
+                raise LakeError(f"{path}: damaged ({first_line(error)}); {again}") from None
+            rows += metadata.num_rows
+            if any(source != drop.source_file for source in _said(metadata, "source_file")):
+                raise LakeError(f"{path}: holds rows of another source file; {again}")
+        if rows != drop.rows_landed:
+            raise LakeError(
+                f"{path.parent}: {rows:,} rows, {drop.rows_landed:,} were landed; {again}"
+            )
+
+
+def _said(metadata: pq.FileMetaData, column: str) -> list[Any]:
+    """Smallest and largest value of each row group, as its statistics have them."""
+    place = metadata.schema.to_arrow_schema().names.index(column)
+    groups = [
+        metadata.row_group(n).column(place).statistics for n in range(metadata.num_row_groups)
+    ]
+    return [value for told in groups if told and told.has_min_max for value in (told.min, told.max)]
 
 
 def visible_drops(drops: Iterable[Drop], known_at: datetime) -> list[Drop]:

@@ -7,7 +7,7 @@ in place; a landing that was killed leaves a folder without a record, which the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,8 +18,8 @@ from pwrank.config import CleanConfig, Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import REJECTS, IdTypes
 from pwrank.errors import ContractError, SourceError
-from pwrank.landing.drops import Drop, Pending, write_drop
-from pwrank.landing.parsing import PARSERS, reject_rows
+from pwrank.landing.drops import Drop, Pending, moments_of, write_drop
+from pwrank.landing.parsing import NO_TIME, PARSERS, reject_rows
 from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
 from pwrank.sources import Table, read_batches
 from pwrank.store import Store, write_dataset
@@ -55,12 +55,19 @@ class _Landing:
 
 
 def land(
-    store: Store, pending: Pending, config: Config, *, ids: IdTypes, ingested_at: datetime
+    store: Store,
+    pending: Pending,
+    config: Config,
+    *,
+    ids: IdTypes,
+    ingested_at: datetime,
+    others: Sequence[Drop] = (),
 ) -> Drop:
     """Land one file and record the drop.
 
-    Raises SourceError if too large a share of its rows is unusable, or if item rows contradict
-    each other; nothing of the file is in the lake then.
+    others: drops of its table that will stand beside it. Raises SourceError if too large a share of
+    its rows is unusable, if item rows contradict each other, or if it has no times and others
+    have, or the other way round; nothing of the file is in the lake then.
     """
     table, rules = pending.file.table, parse_key(config, pending.file.table)
     drop_id = pending.drop_id(rules, ingested_at)
@@ -82,6 +89,8 @@ def land(
         landing.rows_landed += rows.height
         landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
     refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
+    if table == "interactions":
+        _refuse_other_times(store, pending, landing.files, others, ingested_at)
     drop = Drop(
         id=drop_id,
         table=table,
@@ -101,6 +110,37 @@ def land(
     )
     write_drop(store, drop)
     return drop
+
+
+def _refuse_other_times(
+    store: Store,
+    pending: Pending,
+    files: Sequence[str],
+    others: Sequence[Drop],
+    ingested_at: datetime,
+) -> None:
+    """Raise SourceError where a file would mix rows of no time with others.
+
+    Files that bring times to a lake without them may come one by one, in runs of their own.
+    """
+    other = next((drop for drop in reversed(others) if drop.files), None)
+    if not files or other is None:
+        return
+    mine, theirs = has_times(store, files), has_times(store, other.files)
+    if mine == theirs or (mine and other.ingested_at < ingested_at):
+        return
+    names = (
+        (pending.file.path, other.source_file) if theirs else (other.source_file, pending.file.path)
+    )
+    raise SourceError(
+        f"{names[0]}: no timestamps, while {names[1]} has them; mend the file, or set "
+        'source.columns.timestamp = "" to do without them in all files'
+    )
+
+
+def has_times(store: Store, files: Sequence[str]) -> bool:
+    """Whether landed interactions say when they happened."""
+    return any(moments_of(store.lake / name)[-1:] != [NO_TIME] for name in files)
 
 
 def _typed_batches(

@@ -79,15 +79,20 @@ def take_out(rows: IntArray, taken: IntArray) -> None:
 
 
 @compiled
-def added_last(order: IntArray, candidates: IntArray, added: int) -> IntArray:
+def added_last(order: IntArray, candidates: IntArray, added: int, k: int) -> IntArray:
     """The order (b, c) with what was only added to be explored behind all else that there is.
 
     added: so many of the last candidates. The ranker has learned from what retrieval finds; others
-    it puts too high.
+    it puts too high. As it was where the others do not make a list of k.
     """
     size = order.shape[1]
-    moved = np.empty_like(order)
+    moved = order.copy()
     for user in range(len(order)):
+        others = 0
+        for place in range(size - added):
+            others += candidates[user, place] >= 0
+        if others < k:
+            continue
         number = 0
         for kind in range(3):
             for place in order[user]:

@@ -58,7 +58,7 @@ def rerank(
     (b, min(k, c)) into the candidates, and explored (same shape): whether the exploration dial put
     the item there.
     """
-    scored, order = order, added_last(order, candidates, added) if added else order
+    scored, order = order, added_last(order, candidates, added, k) if added else order
     places = order[:, :k].copy()
     explored = np.zeros(places.shape, np.bool_)
     if config.diversity or config.novelty:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +11,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pwrank.errors import LakeError
+from pwrank.ingest import ingest
 from pwrank.publication import read_publication
 from pwrank.signatures import verify_publication
 from pwrank.store import read_json
-from tests.library.tiny_world import AS_OF, World, stage_night
+from tests.library.tiny_world import AS_OF, DAYS, World, stage_night
 
 
 @pytest.fixture
@@ -103,3 +107,40 @@ def test_the_next_night_does_without_the_catalogue_of_the_last(world, content):
     night.publish()
     figures = read_json(night.evaluate().file_paths(world.store.lake)[0])
     assert figures["published"]["until"] == str(AS_OF + timedelta(days=1))
+
+
+def landed_parts(world) -> list[Path]:
+    return sorted(world.store.lake.glob("interactions/*/part-00000.parquet"))
+
+
+def exchange(paths):
+    shutil.copy(paths[1], paths[0].with_suffix(".new"))
+    paths[0].with_suffix(".new").replace(paths[0])
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda paths: spoil(paths[0], paths[0].read_bytes()[:-9]), "damaged ("),
+        (lambda paths: shutil.rmtree(paths[0].parent), "landed, but no longer there"),
+        (exchange, "holds rows of another source file"),
+        (lambda paths: spoil(paths[0], fewer_rows(paths[0])), "rows, "),
+    ],
+)
+def test_landed_rows_that_are_not_as_they_were_are_named_and_landed_anew(tiny_world, harm, told):
+    night = stage_night(tiny_world.run())
+    harm(landed_parts(tiny_world))
+    later = {"as_of": AS_OF + timedelta(days=1), "now": night.run.now + timedelta(days=1)}
+    with pytest.raises(LakeError, match=re.escape(told)) as caught:
+        ingest(tiny_world.run(**later))
+    record = re.search(r"remove (\S+\.json) and run again", str(caught.value))
+    assert record, caught.value
+    Path(record[1]).unlink()
+    again = ingest(tiny_world.run(**later))
+    assert again.histories.rows == DAYS * 12, "every row of every drop"
+
+
+def fewer_rows(path) -> bytes:
+    content = io.BytesIO()
+    pl.read_parquet(path).head(3).write_parquet(content)
+    return content.getvalue()

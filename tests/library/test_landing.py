@@ -172,3 +172,38 @@ def test_rows_of_nobody_are_rejected_but_do_not_make_a_file_bad(tiny_world):
     row = some_interactions(FIRST_DAY)[0]
     tiny_world.write_drop("anonymous.csv", [("", *row[1:])] * 9 + [row])
     assert account(tiny_world)["rejected"] == {"user_id is missing": 9}
+
+
+UNTIMED = ("user_id", "item_id")
+
+
+@pytest.mark.parametrize("name", ["2024-01-01.csv", "2024-03-04.csv", "2024-12-31.csv"])
+def test_a_file_that_lacks_the_times_that_others_have_is_refused(tiny_world, name):
+    tiny_world.write_drop(name, [("u01", "001"), ("u02", "002")], columns=UNTIMED)
+    with pytest.raises(SourceError, match=rf"{name}: no timestamps, while .* has them; mend"):
+        land(tiny_world)
+    tiny_world.write_drop(name, some_interactions(FIRST_DAY)[:2])
+    land(tiny_world, now=LATER)
+    assert landed(tiny_world)["occurred_at"].dt.year().unique().to_list() == [2024]
+
+
+def test_a_later_drop_that_lacks_the_times_is_refused_and_is_not_in_the_lake(tiny_world):
+    land(tiny_world)
+    tiny_world.write_drop("2024-03-09.csv", [("u01", "001")], columns=UNTIMED)
+    with pytest.raises(SourceError, match=r"2024-03-09\.csv: no timestamps, while"):
+        land(tiny_world, now=LATER)
+    assert "2024-03-09.csv" not in {
+        drop.source_file for drop in read_drops(tiny_world.store, "interactions")
+    }
+
+
+def test_files_without_times_are_landed_and_may_be_replaced_by_such_with_times(tiny_world):
+    for path in tiny_world.drops.iterdir():
+        path.unlink()
+    for name in ("a.csv", "b.csv"):
+        tiny_world.write_drop(name, [("u01", "001"), ("u02", "002")], columns=UNTIMED)
+    assert account(tiny_world)["rows_landed"] == 4
+    for name in ("a.csv", "b.csv"):
+        tiny_world.write_drop(name, some_interactions(FIRST_DAY)[:3])
+        land(tiny_world, now=LATER)
+    assert landed(tiny_world)["occurred_at"].dt.year().unique().to_list() == [2024]

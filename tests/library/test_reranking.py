@@ -177,7 +177,7 @@ def test_untouched_items_and_rare_ones_take_turns_each_in_their_order():
     assert explored_ranks(0.3, 20)[1][14:] == [14, 15, 16, 17, 18, 19], "only rare ones"
 
 
-def test_what_was_only_added_to_be_explored_is_nowhere_else_unless_there_is_nothing_else():
+def test_what_was_only_added_to_be_explored_is_nowhere_else_unless_there_is_too_little_else():
     scores = np.linspace(0, 1, 12, dtype=np.float32)[None, :]  # the last are the best
     candidates = np.array([[0, 1, 2, 3, 4, 5, -1, 7, 8, 9, 10, 11]])
     touched = np.where(np.arange(12) < 8, 9, 2)
@@ -187,4 +187,4 @@ def test_what_was_only_added_to_be_explored_is_nowhere_else_unless_there_is_noth
     assert places[0].tolist() == [7, 5, 4, 3, 11, 10]
     assert np.flatnonzero(explored[0]).tolist() == [4, 5]
     places, _ = rerank(*told, RerankConfig(explore=0.0), k=12, added=4)
-    assert places[0].tolist() == [7, 5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 6]
+    assert places[0].tolist() == [11, 10, 9, 8, 7, 5, 4, 3, 2, 1, 0, 6], "all there is, by score"
