@@ -131,18 +131,22 @@ def embed(
 
 
 def last_good_vectors(store: Store, encoder: EncoderConfig, as_of: date) -> DatasetRef | None:
-    """The newest embeddings, until `as_of`, that the configured encoder made."""
+    """The newest embeddings, until `as_of`, that the configured encoder made.
+
+    Where its files are gone, or are not what they were, those that tell of the same encoder.
+    """
     key = ""
     with contextlib.suppress(ModelUnavailableError):
         key = identify_encoder(encoder).key
-    made = [
+    alike = [
         ref
         for ref in store.refs("embeddings")
         if ref.as_of
         and ref.as_of <= as_of
-        and (ref.figures["encoder"] == key if key else _told_alike(ref, encoder))
+        and (ref.figures["encoder"] == key or _told_alike(ref, encoder))
         and any(embeddings_of(store, ref.figures["encoder"]).paths())
     ]
+    made = [ref for ref in alike if ref.figures["encoder"] == key] or alike
     return max(made, key=lambda ref: (ref.as_of or date.min, ref.key), default=None)
 
 

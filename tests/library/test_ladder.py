@@ -74,10 +74,13 @@ def new_items(world, count):
     world.write_drop(f"{TONIGHT}-new.csv", liked)
 
 
-def test_without_an_encoder_the_last_good_vectors_stand_in(world):
+@pytest.mark.parametrize("damage", [None, b"", b"\x10\x00\x00\x00\x00\x00\x00\x00{cut"])
+def test_without_an_encoder_the_last_good_vectors_stand_in(world, damage):
     healthy = night_of(world).rankings
     shutil.rmtree(world.store.lake / "staged" / f"as_of={TOMORROW}")
     without_encoder(world)
+    if damage is not None:
+        (world.model / "model.safetensors").write_bytes(damage)
     night = night_of(world)
     told = night.refs.embeddings.figures
     assert (told["texts_left"], told["texts_encoded"]) == (0, 0)
