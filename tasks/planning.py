@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from pwrank.errors import first_line
+from pwrank.errors import PwrankError, first_line
 from pwrank.plan_log import NightPlan, read_plan, write_plan
 from pwrank.planning.incoming import find_waiting
 from pwrank.planning.night import Measure, plan_inputs, plan_night
@@ -37,5 +37,7 @@ def note_plan(run: Run, *, retrain: bool = False) -> None:
             return
         measure = Measure(time.perf_counter, peak_memory, calibrate=False, share_bytes=QUICK_BYTES)
         write_plan(run.store, plan_night(run, measure, waiting, force=retrain))
+    except PwrankError as error:
+        logger.debug("no plan: %s", first_line(error))  # the stage that meets it tells of it
     except Exception as error:  # noqa: BLE001 - a night that cannot be planned may still run
         logger.info("no plan: %s", first_line(error))

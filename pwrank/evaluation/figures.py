@@ -150,6 +150,7 @@ def _told(account: Mapping[str, int]) -> dict[str, int]:
         "outside_catalogue": "of them outside the catalogue (count as misses)",
         "seen_before": "left out as seen before",
         "repeated": "repeats collapsed",
+        "before_the_cut": "rows say they are from before that date (judged like the others)",
     }
     return {words[key]: account[key] for key in words if account.get(key)}
 

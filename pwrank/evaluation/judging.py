@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from pwrank.encoder.parts import read_embeddings
 from pwrank.errors import SourceError
 from pwrank.evaluation.figures import Evaluation
 from pwrank.evaluation.holdout import evaluate_holdout
+from pwrank.landing.timestamps import parse_timestamps
 from pwrank.publication import read_rankings
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths
+from pwrank.run import cut_of
 from pwrank.signatures import verify_publication
 from pwrank.store import Store
 from pwrank.user_files import read_user_file
@@ -46,7 +49,7 @@ def judge(
     hashes = catalogue["content_hash"].unique()
     vectors = read_embeddings(store, night.embeddings, hashes.to_list())
     as_of = date.fromisoformat(publication["as_of"])
-    return evaluate_holdout(
+    judged = evaluate_holdout(
         read_rankings(store.lake, as_of),
         pairs,
         history=pl.scan_parquet(history_paths(store, night.histories)),
@@ -57,6 +60,19 @@ def judge(
         seed=config.seed,
         time_zone=config.time_zone,
     )
+    early = _rows_before(brought.frame, cut_of(as_of, config.time_zone), config)
+    return replace(judged, account={**judged.account, "before_the_cut": early})
+
+
+def _rows_before(frame: pl.DataFrame, cut: datetime, config: Config) -> int:
+    """Rows that say that they happened before the cut; 0 where rows have no times."""
+    column = config.source.columns.timestamp
+    if column not in frame.columns:
+        return 0
+    try:
+        return int((parse_timestamps(frame[column], config.source) < cut).sum())
+    except TypeError:  # a column of something else
+        return 0
 
 
 def _counts(frame: pl.DataFrame, config: Config) -> pl.Series:

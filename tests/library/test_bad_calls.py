@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -82,6 +83,19 @@ def test_no_scores_are_written_into_the_lake(published_world, command, tmp_path)
     told = command("score", "--config", published_world.config_file, "--pairs", pairs, "--out", out)
     told.refuses(["mine.csv: lies in the lake", "another folder"])
     assert not out.exists()
+
+
+def test_interactions_of_before_the_date_are_told_when_lists_are_judged(
+    published_world, command, tmp_path
+):
+    held_out = tmp_path / "later.csv"
+    rows = ["user_id,item_id,timestamp", "u01,003,2024-01-05", "u02,004,2024-03-08T10:00:00Z"]
+    held_out.write_text("\n".join(rows), encoding="utf-8")
+    told = command(
+        "evaluate", "--config", published_world.config_file, "--holdout", held_out, "--json"
+    )
+    assert told.code == 0, told.err
+    assert json.loads(told.out)["account"]["before_the_cut"] == 1
 
 
 @pytest.mark.parametrize("name", ["run", "backfill", "train"])
