@@ -70,7 +70,7 @@ def test_a_gate_that_refuses_days_of_a_range_is_overridden_by_name(world, capsys
     assert main(backfilled) == 3
     told = capsys.readouterr().err
     assert "2 of 3 dates failed:\n2024-03-07: 2024-03-07 is not ranked" in told
-    assert "  gate “drop rows”: 1 rows for 2024-03-06, usually 12" in told
+    assert "  gate “drop rows”: 1 usable rows for 2024-03-06, usually 12" in told
     assert '--override drop-rows="why"' in told
     assert published_dates(world.store) == [date(2024, 3, 6)]
 
