@@ -146,6 +146,6 @@ def test_a_broken_drop_exits_3_before_anything_is_embedded(world, capsys):
     told = capsys.readouterr().err
     assert code == 3
     assert f"{AS_OF} is not ranked" in told
-    assert "gate “drop rows”: 1 rows for 2024-03-07, usually 12" in told
+    assert "gate “drop rows”: 1 usable rows for 2024-03-07, usually 12" in told
     assert "embed:" not in told
     assert (world.store.lake / "reports" / f"as_of={AS_OF}" / "report.html").exists()
