@@ -20,6 +20,7 @@ from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import ItemTable, UserTable
 from pwrank.ranker.pair_features import history_text
+from pwrank.ranker.pair_kernels import add_inner_products
 
 MOST_UNTOUCHED = 50_000
 """Untouched items that are compared with each history; of more, the most promising at large."""
@@ -59,10 +60,10 @@ def nearest_untouched(
     """
     histories = history_text(users, table)
     search_exactly(pool, histories, excluded, found)
-    likeness = torch.einsum(
-        "bwd,bd->bw", table.text[torch.from_numpy(np.maximum(found, 0))], histories[: len(found)]
-    ).numpy()
-    order = np.argsort(np.where(found >= 0, -likeness, np.inf), axis=1, kind="stable")
+    likeness = np.empty((len(found), 1, found.shape[1]), np.float32)
+    queries, text = histories.unsqueeze(1).numpy(), table.text.numpy()
+    add_inner_products(queries, text, found, np.zeros(1, np.int64), likeness)
+    order = np.argsort(np.where(found >= 0, -likeness[:, 0], np.inf), axis=1, kind="stable")
     found[:] = np.take_along_axis(found, order, 1)
     found[(histories[: len(found)] == 0).all(dim=1).numpy()] = -1
 
