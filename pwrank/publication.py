@@ -168,11 +168,18 @@ def describe_parts(store: Store, staged: DatasetRef, as_of: date) -> dict[str, A
 
 
 def is_visible(store: Store, publication: Mapping[str, Any]) -> bool:
-    """Whether globs find the very files that the manifest of a date names."""
+    """Whether globs find the very files that the manifest of a date names, and no other."""
     shown = store.lake / publication["path"]
     staged = store.lake / publication["staged_path"]
     pairs = [(shown / part["name"], staged / part["file"]) for part in publication["parts"]]
-    return all(name.exists() and file.exists() and _same_part(name, file) for name, file in pairs)
+    return _shows_its_names(store, publication) and all(
+        file.exists() and _same_part(name, file) for name, file in pairs
+    )
+
+
+def _shows_its_names(store: Store, publication: Mapping[str, Any]) -> bool:
+    shown = {path.name for path in (store.lake / publication["path"]).glob("*")}
+    return shown == {part["name"] for part in publication["parts"]}
 
 
 def _same_part(shown: Path, staged: Path) -> bool:
@@ -188,15 +195,29 @@ def show_parts(store: Store, publication: Mapping[str, Any]) -> None:
 
 
 def show_again(store: Store, publication: Mapping[str, Any]) -> None:
-    """Let globs find what the manifest of a date names, if a name of it is gone.
+    """Let globs find what the manifest of a date names, if they find files of other names.
 
     So it is after a run that was killed between showing new lists and recording them: until then
     globs find lists that no manifest tells of.
     """
-    shown, staged = (store.lake / publication[name] for name in ("path", "staged_path"))
-    gone = any(not (shown / part["name"]).exists() for part in publication["parts"])
-    if gone and all((staged / part["file"]).exists() for part in publication["parts"]):
+    staged = store.lake / publication["staged_path"]
+    if not _shows_its_names(store, publication) and all(
+        (staged / part["file"]).exists() for part in publication["parts"]
+    ):
         show_parts(store, publication)
+
+
+def trouble_of(store: Store, publication: Mapping[str, Any]) -> str:
+    """What can be told to be wrong with a date's lists without reading them; '' if nothing."""
+    try:
+        check_sizes(store, publication)
+    except LakeError as error:
+        return str(error)
+    if not _shows_its_names(store, publication):
+        folder = store.lake / publication["path"]
+        again = f"`pwrank run --as-of {publication['as_of']}` shows them again"
+        return f"{folder}: other files than the lists that were published; {again}"
+    return ""
 
 
 def names_to_show(store: Store, staged: Path, files: Sequence[str], as_of: date) -> list[str]:

@@ -14,13 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """List the publications of the lake."""
     from pwrank.config_file import load_config
-    from pwrank.publication import published_dates, read_current, read_publication
+    from pwrank.publication import published_dates, read_current, read_publication, trouble_of
     from pwrank.store import Store
 
     store = Store(load_config(options.config, os.environ).lake).check_version()
     pointer = read_current(store) or {}
     current = pointer.get("as_of")
     found = [read_publication(store, day) for day in published_dates(store)]
+    trouble = {night["as_of"]: trouble_of(store, night) for night in found}
     lines = ["  as-of date         users         rows  model                published at"]
     for night in found:
         mark = "→" if night["as_of"] == current else " "
@@ -29,6 +30,8 @@ def run(options: argparse.Namespace) -> Answer:
             f"{mark} {night['as_of']}  {night['users']:>12,} {night['rows']:>12,}  {model:<20} "
             f"{night['published_at'][:19]}"
         )
+        if trouble[night["as_of"]]:
+            lines.append(f"    damaged: {trouble[night['as_of']]}")
         for step, why in night.get("degraded", {}).items():
             lines.append(f"    degraded, {step}: {plain(why)}")
         for gate, reason in night.get("overrides", {}).items():
@@ -45,6 +48,9 @@ def run(options: argparse.Namespace) -> Answer:
     data = {
         "current": current,
         "moves": moves,
-        "dates": [{key: night.get(key) for key in keys} for night in found],
+        "dates": [
+            {key: night.get(key) for key in keys} | {"trouble": trouble[night["as_of"]]}
+            for night in found
+        ],
     }
     return Answer("\n".join(lines), data)

@@ -144,3 +144,18 @@ def fewer_rows(path) -> bytes:
     content = io.BytesIO()
     pl.read_parquet(path).head(3).write_parquet(content)
     return content.getvalue()
+
+
+def test_the_status_tells_of_lists_that_are_cut_off_or_not_alone(world, command):
+    (path, *_) = some(world, "staged/**/part-00000.parquet").parent.glob("*.parquet")
+    whole = path.read_bytes()
+    spoil(path, whole[:50])
+    told = command("status", "--config", world.config_file)
+    assert f"damaged: {path}: not the file that was published" in told.out
+    spoil(path, whole)
+    assert "damaged" not in command("status", "--config", world.config_file).out
+    some(world, f"rankings/v1/as_of={AS_OF}/*").with_name("part-00099.parquet").write_bytes(whole)
+    told = command("status", "--config", world.config_file)
+    assert "other files than the lists that were published; `pwrank run --as-of" in told.out
+    stage_night(world.run()).publish()
+    assert "damaged" not in command("status", "--config", world.config_file).out
