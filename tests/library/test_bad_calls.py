@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.library.tiny_world import World
 from tests.library.told import lake_is_a_file, other_version
 
 CALLERS_FILES = {
@@ -88,12 +90,13 @@ def test_no_scores_are_written_into_the_lake(published_world, command, tmp_path)
 def test_interactions_of_before_the_date_are_told_when_lists_are_judged(
     published_world, command, tmp_path
 ):
+    world = World(tmp_path / "world", published_world.model)  # judging writes a page
+    shutil.copytree(published_world.folder, world.folder)
+    world.configure()
     held_out = tmp_path / "later.csv"
     rows = ["user_id,item_id,timestamp", "u01,003,2024-01-05", "u02,004,2024-03-08T10:00:00Z"]
     held_out.write_text("\n".join(rows), encoding="utf-8")
-    told = command(
-        "evaluate", "--config", published_world.config_file, "--holdout", held_out, "--json"
-    )
+    told = command("evaluate", "--config", world.config_file, "--holdout", held_out, "--json")
     assert told.code == 0, told.err
     assert json.loads(told.out)["account"]["before_the_cut"] == 1
 
