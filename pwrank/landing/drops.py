@@ -22,6 +22,9 @@ from pwrank.errors import LakeError, first_line
 from pwrank.sources import SourceFile, Table
 from pwrank.store import Store, file_sha256, fingerprint, read_json, write_json
 
+STATISTICS_BYTES = 64
+"""Bytes of a text that the statistics of a Parquet file keep."""
+
 
 @dataclass(frozen=True)
 class Drop:
@@ -93,30 +96,44 @@ def check_landed(store: Store, drops: Iterable[Drop]) -> None:
     By what each file says of itself at its end: nothing else is read.
     """
     for drop in drops:
+        record = _folder(store, drop.table) / f"{drop.id}.json"
+        again = f"remove {record} and run again: {drop.source_file} is landed anew"
         rows = 0
         for name in drop.files:
             path = store.lake / name
-            again = (
-                f"remove {_folder(store, drop.table) / drop.id}.json and run again: "
-                f"{drop.source_file} is landed anew"
-            )
             try:
                 metadata = pq.read_metadata(path)
             except FileNotFoundError:
                 raise LakeError(f"{path}: landed, but no longer there; {again}") from None
             except (OSError, pa.ArrowInvalid) as error:
                 raise LakeError(f"{path}: damaged ({first_line(error)}); {again}") from None
-            rows += metadata.num_rows
-            if any(source != drop.source_file for source in _said(metadata, "source_file")):
+            if not _is_of(metadata, drop.source_file):
                 raise LakeError(f"{path}: holds rows of another source file; {again}")
+            rows += metadata.num_rows
         if rows != drop.rows_landed:
             raise LakeError(
-                f"{path.parent}: {rows:,} rows, {drop.rows_landed:,} were landed; {again}"
+                f"{store.lake / drop.table / drop.id}: {rows:,} rows, "
+                f"{drop.rows_landed:,} were landed; {again}"
             )
 
 
+def _is_of(metadata: pq.FileMetaData, source_file: str) -> bool:
+    """Whether all rows of a landed file bear this name, as far as its statistics tell.
+
+    They keep the beginning of a long name only, and a larger one as the largest.
+    """
+    if "source_file" not in metadata.schema.to_arrow_schema().names:
+        return False
+    said = _said(metadata, "source_file")
+    if len(source_file.encode()) <= STATISTICS_BYTES:
+        return all(name == source_file for name in said)
+    return all(source_file.startswith(name) for name in said[::2]) and all(
+        name.encode() >= source_file.encode() for name in said[1::2]
+    )
+
+
 def _said(metadata: pq.FileMetaData, column: str) -> list[Any]:
-    """Smallest and largest value of each row group, as its statistics have them."""
+    """Smallest and largest value of each row group in turn, as its statistics have them."""
     place = metadata.schema.to_arrow_schema().names.index(column)
     groups = [
         metadata.row_group(n).column(place).statistics for n in range(metadata.num_row_groups)

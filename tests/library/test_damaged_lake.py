@@ -16,7 +16,7 @@ from pwrank.ingest import ingest
 from pwrank.publication import read_publication
 from pwrank.signatures import verify_publication
 from pwrank.store import read_json
-from tests.library.tiny_world import AS_OF, DAYS, World, stage_night
+from tests.library.tiny_world import AS_OF, DAYS, FIRST_DAY, World, some_interactions, stage_night
 
 
 @pytest.fixture
@@ -118,12 +118,18 @@ def exchange(paths):
     paths[0].with_suffix(".new").replace(paths[0])
 
 
+def another_table(paths):
+    pl.DataFrame({"colour": ["red"] * 12}).write_parquet(paths[0].with_suffix(".new"))
+    paths[0].with_suffix(".new").replace(paths[0])
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
         (lambda paths: spoil(paths[0], paths[0].read_bytes()[:-9]), "damaged ("),
         (lambda paths: shutil.rmtree(paths[0].parent), "landed, but no longer there"),
         (exchange, "holds rows of another source file"),
+        (another_table, "holds rows of another source file"),
         (lambda paths: spoil(paths[0], fewer_rows(paths[0])), "rows, "),
     ],
 )
@@ -138,6 +144,24 @@ def test_landed_rows_that_are_not_as_they_were_are_named_and_landed_anew(tiny_wo
     Path(record[1]).unlink()
     again = ingest(tiny_world.run(**later))
     assert again.histories.rows == DAYS * 12, "every row of every drop"
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "語", "🦊"])
+@pytest.mark.parametrize("size", [56, 60, 64, 68, 200])
+def test_a_landed_file_is_its_own_whatever_the_length_of_its_name(tiny_world, letter, size):
+    name = letter * (size // len(letter.encode())) + ".csv"
+    tiny_world.write_drop(name, some_interactions(FIRST_DAY))
+    ingest(tiny_world.run())
+    ingest(tiny_world.run(as_of=AS_OF + timedelta(days=1)))
+    (mine,) = (path for path in landed_parts(tiny_world) if of_file(path) == name)
+    other = next(path for path in landed_parts(tiny_world) if path != mine)
+    exchange([mine, other])
+    with pytest.raises(LakeError, match="holds rows of another source file"):
+        ingest(tiny_world.run(as_of=AS_OF + timedelta(days=2)))
+
+
+def of_file(path) -> str:
+    return pl.read_parquet(path)["source_file"][0]
 
 
 def fewer_rows(path) -> bytes:
