@@ -67,13 +67,14 @@ def land_drops(
                 continue
             rules = parse_key(config, table)
             drops: list[Drop] = []
-            waiting = list(pending_files(of_table, known[table], rules))
+            waiting = pending_files(of_table, known[table], rules)
             gone = {pending.supersedes for pending in waiting}
             stay = [drop for drop in visible_drops(known[table], now) if drop.id not in gone]
+            beside = next((drop for drop in reversed(stay) if drop.files), None)
             for pending in waiting:
-                others = [*stay, *drops]
-                drop = land(store, pending, config, ids=ids, ingested_at=now, others=others)
+                drop = land(store, pending, config, ids=ids, ingested_at=now, beside=beside)
                 drops.append(drop)
+                beside = drop if drop.files else beside
                 if progress:
                     progress(1)
             account[table] = _landing_account(drops, unchanged=len(of_table) - len(drops))

@@ -61,13 +61,13 @@ def land(
     *,
     ids: IdTypes,
     ingested_at: datetime,
-    others: Sequence[Drop] = (),
+    beside: Drop | None = None,
 ) -> Drop:
     """Land one file and record the drop.
 
-    others: drops of its table that will stand beside it. Raises SourceError if too large a share of
-    its rows is unusable, if item rows contradict each other, or if it has no times and others
-    have, or the other way round; nothing of the file is in the lake then.
+    beside: a drop of its table, with rows, that will stay. Raises SourceError if too large a share
+    of its rows is unusable, if item rows contradict each other, or if one of the two has times
+    and the other has none; nothing of the file is in the lake then.
     """
     table, rules = pending.file.table, parse_key(config, pending.file.table)
     drop_id = pending.drop_id(rules, ingested_at)
@@ -89,8 +89,8 @@ def land(
         landing.rows_landed += rows.height
         landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
     refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
-    if table == "interactions":
-        _refuse_other_times(store, pending, landing.files, others, ingested_at)
+    if table == "interactions" and beside and landing.files:
+        _refuse_other_times(store, pending, landing.files, beside, ingested_at)
     drop = Drop(
         id=drop_id,
         table=table,
@@ -116,24 +116,20 @@ def _refuse_other_times(
     store: Store,
     pending: Pending,
     files: Sequence[str],
-    others: Sequence[Drop],
+    beside: Drop,
     ingested_at: datetime,
 ) -> None:
     """Raise SourceError where a file would mix rows of no time with others.
 
     Files that bring times to a lake without them may come one by one, in runs of their own.
     """
-    other = next((drop for drop in reversed(others) if drop.files), None)
-    if not files or other is None:
+    mine, theirs = has_times(store, files), has_times(store, beside.files)
+    if mine == theirs or (mine and beside.ingested_at < ingested_at):
         return
-    mine, theirs = has_times(store, files), has_times(store, other.files)
-    if mine == theirs or (mine and other.ingested_at < ingested_at):
-        return
-    names = (
-        (pending.file.path, other.source_file) if theirs else (other.source_file, pending.file.path)
-    )
+    path, name = pending.file.path, beside.source_file
+    without, with_times = (path, name) if theirs else (name, path)
     raise SourceError(
-        f"{names[0]}: no timestamps, while {names[1]} has them; mend the file, or set "
+        f"{without}: no timestamps, while {with_times} has them; mend the file, or set "
         'source.columns.timestamp = "" to do without them in all files'
     )
 
