@@ -47,7 +47,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 9
+SCORE_VERSION = 10
 """Raise when the same inputs would give other lists."""
 
 

@@ -18,9 +18,8 @@ from pwrank.lists.exact_search import Excluded, Pool, make_pool, search_exactly
 from pwrank.lists.item_index import ItemIndex
 from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import IntArray
+from pwrank.ranker.inner_products import add_inner_products
 from pwrank.ranker.model import ItemTable, UserTable
-from pwrank.ranker.pair_features import history_text
-from pwrank.ranker.pair_kernels import add_inner_products
 
 MOST_UNTOUCHED = 50_000
 """Untouched items that are compared with each history; of more, the most promising at large."""
@@ -58,14 +57,13 @@ def nearest_untouched(
 
     Of the first m users, nearest first. Nothing for a user whose history has no text.
     """
-    histories = history_text(users, table)
-    search_exactly(pool, histories, excluded, found)
+    search_exactly(pool, users.text, excluded, found)
     likeness = np.empty((len(found), 1, found.shape[1]), np.float32)
-    queries, text = histories.unsqueeze(1).numpy(), table.text.numpy()
+    queries, text = users.text.unsqueeze(1).numpy(), table.text.numpy()
     add_inner_products(queries, text, found, np.zeros(1, np.int64), likeness)
     order = np.argsort(np.where(found >= 0, -likeness[:, 0], np.inf), axis=1, kind="stable")
     found[:] = np.take_along_axis(found, order, 1)
-    found[(histories[: len(found)] == 0).all(dim=1).numpy()] = -1
+    found[(users.text[: len(found)] == 0).all(dim=1).numpy()] = -1
 
 
 @compiled

@@ -10,9 +10,15 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=np.generic)
 
 SETTINGS: dict[str, Any] = {
     "nogil": True,
@@ -20,6 +26,12 @@ SETTINGS: dict[str, Any] = {
     # Sums may be split over vector lanes: by their length alone, so the same way every time.
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
+
+LINE_BYTES = 64
+"""Of a line of the cache, which is as wide as the widest register."""
+
+TO_READ, TO_SECOND_CACHE, DATA = 0, 2, 1
+"""As LLVM numbers what a fetch is for."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -32,3 +44,49 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError:
         jitted = numba.njit(**SETTINGS)(function)
     return cast("Callable[P, R]", jitted)
+
+
+def aligned(values: npt.NDArray[T]) -> npt.NDArray[T]:
+    """A C-contiguous copy that begins with a line of the cache.
+
+    numpy begins anywhere, and then each of the widest loads takes two lines: a sixth of the time of
+    an inner product.
+    """
+    room = np.empty(values.nbytes + LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % LINE_BYTES
+    copy = room[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
+def _typed_fetch(_context: Any, array: Any, _place: Any) -> Any:
+    """LLVM's prefetch of array[place], of an array of one dimension."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tools: Any = cgutils
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, arguments[0])
+        shape, strides = (tools.unpack_tuple(builder, s) for s in (view.shape, view.strides))
+        where = tools.get_item_pointer2(
+            context, builder, view.data, shape, strides, kind.layout, [arguments[1]]
+        )
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", (byte,), form)
+        how = [number(TO_READ), number(TO_SECOND_CACHE), number(DATA)]
+        builder.call(fetch, [builder.bitcast(where, byte), *how])
+        return context.get_dummy_value()
+
+    return numba.types.void(array, numba.types.intp), generate
+
+
+_fetch_line: Any = intrinsic(_typed_fetch)
+
+
+@compiled
+def prefetch(array: npt.NDArray[Any], place: int) -> None:
+    """For compiled loops: ask for array[place] of (n,), which will be read soon; changes nothing.
+
+    The place may lie anywhere in the array or up to one line behind it.
+    """
+    _fetch_line(array, place)

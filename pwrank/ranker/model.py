@@ -20,7 +20,7 @@ from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.history_encoder import HistoryBatch, HistoryEncoder
 from pwrank.ranker.item_encoder import ItemEncoder, ItemInputs
-from pwrank.ranker.pair_features import pair_features, user_features
+from pwrank.ranker.pair_features import history_text, pair_features, user_features
 from pwrank.ranker.pair_scorer import Calibrator, PairScorer
 from pwrank.ranker.popularity import FEATURE_NAMES
 from pwrank.ranker.preference import PreferenceModel
@@ -88,6 +88,8 @@ class UserTable:
     """(b, dim) float32: taste, for an inner product with `ItemTable.vectors`."""
     gates: Tensor
     """(b, k) float32: which popularity the user follows."""
+    text: Tensor
+    """(b, text_dim) float32 unit: what the texts of the history say together; 0 where nothing."""
     lengths: Tensor
     """(b,) float32: known interactions, those too old to be read included."""
     batch: HistoryBatch
@@ -245,7 +247,8 @@ class Ranker(nn.Module):
         vectors, gates = self.user_states(states)
         lengths = torch.from_numpy(known.lengths).float().to(self.device)
         retrieval = self.retrieval_head.users(vectors, gates, lengths)
-        return UserTable(retrieval, vectors, gates, lengths, batch, known)
+        text = history_text(batch, items.text)
+        return UserTable(retrieval, vectors, gates, text, lengths, batch, known)
 
     def user_vectors(self, histories: Histories, items: ItemTable) -> Tensor:
         """(b, r) float32: `user_table(...).retrieval`."""

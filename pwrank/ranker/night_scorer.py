@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from pwrank.ranker.activations import ACTIVATIONS
+from pwrank.ranker.compiled import aligned
 from pwrank.ranker.fusions import InnerProductFusion
 from pwrank.ranker.history import FloatArray, Histories, IntArray
+from pwrank.ranker.inner_products import add_inner_products
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
 from pwrank.ranker.pair_features import (
     COOCCURRENCES,
@@ -27,7 +29,6 @@ from pwrank.ranker.pair_features import (
     user_sides,
 )
 from pwrank.ranker.pair_kernels import (
-    add_inner_products,
     add_logarithms,
     add_own_places,
     add_perceptron,
@@ -115,7 +116,7 @@ class NightScorer:
             self._item_hidden,
             _array(hidden),
             self._weights,
-            _array(self._readout),
+            tuple(_array(self._readout)),
             out,
         )
 
@@ -186,5 +187,4 @@ def _with_half(linear: Tensor, head: Head) -> Tensor:
 
 def _array(values: Tensor) -> FloatArray:
     """C-contiguous float32, large ones in large pages: rows are fetched in any order."""
-    array: FloatArray = np.array(values.detach().float().numpy(), order="C")
-    return array
+    return aligned(values.detach().float().numpy())

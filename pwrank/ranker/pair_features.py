@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from pwrank.ranker.history import FloatArray, Histories
+    from pwrank.ranker.history_encoder import HistoryBatch
     from pwrank.ranker.model import ItemTable, UserTable
 
 RECENT_ITEMS = 5
@@ -73,10 +74,8 @@ def user_features(users: UserTable, items: ItemTable) -> Tensor:
     """(b, len(USER_FEATURES)) float32: how much, how popular, how new, how well rated."""
     mask = users.batch.mask.float()
     count = mask.sum(dim=1).clamp(min=1)
-    loved, age = (
-        items.popularity[users.batch.item, FEATURE_NAMES.index(name)] * mask
-        for name in ("lift_infd", "log_age")
-    )
+    read = items.popularity.index_select(0, users.batch.item.flatten()).view(*mask.shape, -1)
+    loved, age = (read[..., FEATURE_NAMES.index(name)] * mask for name in ("lift_infd", "log_age"))
     rating = torch.nan_to_num(users.batch.rating)
     rated = (~torch.isnan(users.batch.rating)).float().sum(dim=1)
     columns = [
@@ -104,13 +103,13 @@ def user_sides(users: UserTable, items: ItemTable) -> dict[str, Tensor]:
     return {
         "taste": users.vectors.unsqueeze(1),
         "popularity": users.gates.unsqueeze(1),
-        "text": torch.stack([history_text(users, items), recent], dim=1),
+        "text": torch.stack([users.text, recent], dim=1),
     }
 
 
-def history_text(users: UserTable, items: ItemTable) -> Tensor:
-    """(b, dim) float32 unit: what the texts of a history say together; 0 where they say nothing."""
-    return functional.normalize(_sum_of(items.text, users.batch.item, users.batch.mask), dim=-1)
+def history_text(batch: HistoryBatch, text: Tensor) -> Tensor:
+    """(b, dim) float32 unit: what texts (n, dim) of histories say together; 0 where nothing."""
+    return functional.normalize(_sum_of(text, batch.item, batch.mask), dim=-1)
 
 
 def _sum_of(table: Tensor, rows: Tensor, mask: Tensor) -> Tensor:

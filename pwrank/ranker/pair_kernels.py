@@ -15,11 +15,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pwrank.ranker.compiled import compiled
+from pwrank.ranker.compiled import compiled, prefetch
 from pwrank.ranker.history import FloatArray, IntArray
 
 HALF, ONE, ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 LANES = 16
+STRIP, AHEAD = 32, 8
+"""So many candidates' hidden units are held at once; rows are asked for so many places ahead."""
+
 LN_2, ROOT_HALF_BITS = np.float32(math.log(2)), np.int32(0x3F3504F3)
 
 # log(1 + m) = m - m^2 / 2 + m^3 L(m) on sqrt(1/2) - 1 <= m <= sqrt(2) - 1, within a rounding
@@ -63,32 +66,6 @@ G0, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12 = (
 
 
 @compiled
-def add_inner_products(
-    queries: FloatArray, table: FloatArray, rows: IntArray, columns: IntArray, out: FloatArray
-) -> None:
-    """out[u, columns[j], i] = queries[u, j] . table[rows[u, i]]; queries (b, q, d), table (n, d).
-
-    Two candidates and two queries at once, so that each number is fetched for two products.
-    """
-    width, last, final = table.shape[1], rows.shape[1] - 1, len(columns) - 1
-    for user in range(len(rows)):
-        for place in range(0, last + 1, 2):
-            beside = min(place + 1, last)
-            one, other = table[max(rows[user, place], 0)], table[max(rows[user, beside], 0)]
-            for number in range(0, final + 1, 2):
-                further = min(number + 1, final)
-                ask, also = queries[user, number], queries[user, further]
-                a, b, c, d = ZERO, ZERO, ZERO, ZERO
-                for k in range(width):
-                    a += ask[k] * one[k]
-                    b += ask[k] * other[k]
-                    c += also[k] * one[k]
-                    d += also[k] * other[k]
-                into, to = out[user, columns[number]], out[user, columns[further]]
-                into[place], into[beside], to[place], to[beside] = a, b, c, d
-
-
-@compiled
 def add_weight_sums(
     history_offsets: IntArray,
     history: IntArray,
@@ -110,7 +87,10 @@ def add_weight_sums(
     for user in range(len(rows)):
         start, end, added = history_offsets[user], history_offsets[user + 1], 0
         for at in range(end - 1, start - 1, -1):
-            item = history[at]
+            item, soon = history[at], history[max(at - 2, 0)]
+            for k in range(offsets[soon], offsets[soon + 1], LANES):
+                prefetch(weight, k)
+                prefetch(spoken_for, k)
             if met[item] != user:
                 met[item] = user
                 added += offsets[item + 1] - offsets[item]
@@ -230,34 +210,43 @@ def add_perceptron(
     item_hidden: FloatArray,
     user_hidden: FloatArray,
     weights: FloatArray,
-    readout: FloatArray,
+    readout: tuple[np.float32, ...],
     out: FloatArray,
 ) -> None:
     """Adds to out (b, c) the even part E of each hidden unit, weighted by readout (h,).
 
     weights (p, h): of the hidden layer, to which item_hidden (n, h) and user_hidden (b, h) belong.
-    known: as long as there are features; constant once compiled, as it is of a tuple.
+    known: as long as there are features; lengths are constant once compiled, as they are of tuples.
     """
     width, size = len(readout), rows.shape[1]
-    values, hidden = np.empty(len(known), np.float32), np.empty((size, width), np.float32)
+    values, factor = np.empty(len(known), np.float32), np.array(readout)
+    room = np.empty((STRIP + 1) * width + LANES, np.float32)
+    start = -(room.ctypes.data // 4) % LANES
+    hidden = room[start : start + STRIP * width].reshape(STRIP, width)
     for user in range(len(rows)):
         mine, own, score = features[user], user_hidden[user], out[user]
-        for place in range(size):
-            item, units = item_hidden[max(rows[user, place], 0)], hidden[place]
-            for j in range(len(known)):
-                values[j] = mine[j, place]
-            for h in range(width):
-                unit = item[h] + own[h]
+        for first in range(0, size, STRIP):
+            count = min(STRIP, size - first)
+            for at in range(count):
+                place = first + at
+                soon = item_hidden[max(rows[user, min(place + AHEAD, size - 1)], 0)]
+                for h in range(0, width, LANES):
+                    prefetch(soon, h)
+                item, units = item_hidden[max(rows[user, place], 0)], hidden[at]
                 for j in range(len(known)):
-                    unit += values[j] * weights[j, h]
-                units[h] = unit
-        for place in range(size):
-            total = ZERO
-            for h in range(width):
-                square = hidden[place, h] * hidden[place, h]
-                x = square * PER_FAR_SQUARED - ONE
-                p = (((((G12 * x + G11) * x + G10) * x + G9) * x + G8) * x + G7) * x + G6
-                p = (((((p * x + G5) * x + G4) * x + G3) * x + G2) * x + G1) * x + G0
-                far = HALF * abs(hidden[place, h])
-                total += (square * p if square <= FAR_SQUARED else far) * readout[h]
-            score[place] += total
+                    values[j] = mine[j, place]
+                for h in range(width):
+                    unit = item[h] + own[h]
+                    for j in range(len(known)):
+                        unit += values[j] * weights[j, h]
+                    units[h] = unit
+            for at in range(count):
+                total = ZERO
+                for h in range(width):
+                    square = hidden[at, h] * hidden[at, h]
+                    x = square * PER_FAR_SQUARED - ONE
+                    p = (((((G12 * x + G11) * x + G10) * x + G9) * x + G8) * x + G7) * x + G6
+                    p = (((((p * x + G5) * x + G4) * x + G3) * x + G2) * x + G1) * x + G0
+                    far = HALF * abs(hidden[at, h])
+                    total += (square * p if square <= FAR_SQUARED else far) * factor[h]
+                score[first + at] += total

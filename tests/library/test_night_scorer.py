@@ -10,7 +10,9 @@ import torch
 from torch.nn.functional import gelu
 
 from pwrank.ranker.activations import ACTIVATIONS
+from pwrank.ranker.compiled import LINE_BYTES, aligned
 from pwrank.ranker.fusions import FUSIONS
+from pwrank.ranker.inner_products import TILE_BYTES, add_inner_products
 from pwrank.ranker.model_inputs import history_paths, read_histories
 from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.pair_features import COOCCURRENCES, INNER_PRODUCTS, OWN, PAIRWISE_FEATURES
@@ -161,8 +163,38 @@ def test_the_compiled_logarithm_and_gelu_are_those_of_torch():
         told = np.full((1, 1), value / 2, np.float32)
         unit = np.full((1, 1), value, np.float32)
         one = np.ones(1, np.float32)
-        add_perceptron(none, (np.float32(0),), rows, unit * 0, unit, unit * 0, one, told)
+        add_perceptron(none, (np.float32(0),), rows, unit * 0, unit, unit * 0, tuple(one), told)
         assert told[0, 0] == pytest.approx(gelu(torch.tensor(value)).item(), abs=2e-6)
+
+
+@pytest.mark.parametrize("width", [7, 64, 1024])
+@pytest.mark.parametrize("queries", [1, 2, 3])
+def test_inner_products_of_rows_in_any_order(width, queries):
+    rng = np.random.default_rng(width)
+    table = rng.normal(size=(1000, width)).astype(np.float32)
+    asked = rng.normal(size=(3, queries, width)).astype(np.float32)
+    rows = rng.integers(-1, len(table), (3, 101))
+    rows[0].sort()
+    rows[1] = rows[1].max()
+    columns = np.arange(queries)[::-1] + 1
+    out = np.full((3, queries + 1, rows.shape[1]), np.nan, np.float32)
+    add_inner_products(asked, table, rows, columns, out)
+    expected = np.einsum("bqd,bcd->bqc", asked, table[np.maximum(rows, 0)])
+    assert np.allclose(out[:, columns], expected, rtol=0, atol=1e-3)
+    assert np.isnan(out[:, 0]).all(), "a column that nobody asked for"
+
+    assert len(table) * 1024 * 4 > 2 * TILE_BYTES, "the widest table has several tiles"
+    order = rng.permutation(rows.shape[1])
+    turned = np.empty_like(out)
+    add_inner_products(asked, table, np.ascontiguousarray(rows[:, order]), columns, turned)
+    assert np.array_equal(turned[:, columns], out[:, columns][..., order]), "bits, in any order"
+
+
+def test_a_copy_for_the_widest_registers_begins_with_a_line_of_the_cache():
+    values = np.arange(35, dtype=np.float32).reshape(5, 7)[:, ::-1]
+    copies = [aligned(values) for _ in range(5)]
+    assert all(copy.ctypes.data % LINE_BYTES == 0 for copy in copies)
+    assert all(copy.flags.c_contiguous and (copy == values).all() for copy in copies)
 
 
 def test_of_equal_reasons_the_first_is_named_first_and_none_where_there_is_no_row():
