@@ -22,7 +22,8 @@ from pwrank.ranker.popularity import item_activity
 from pwrank.score import Scorer, score_users
 
 SAMPLE_TEXTS = 1024
-SAMPLE_USERS = 256
+SAMPLE_USERS = 2048
+"""At most; less than a shard would leave the blocks that users are scored in less full."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,18 @@ class ScoreRate:
 
 
 def measure_scoring(
-    ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config, clock: Clock
+    ranker: Ranker,
+    log: Histories,
+    catalogue: Catalogue,
+    config: Config,
+    *,
+    users: int,
+    clock: Clock,
 ) -> ScoreRate:
-    """Build the index over the catalogue and score some users against it."""
+    """Build the index over the catalogue and score some users against it.
+
+    users: of a shard of the night.
+    """
     started = clock()
     index = _index(ranker, log, catalogue, config)
     seconds = clock() - started
@@ -72,12 +82,12 @@ def measure_scoring(
     scorer = Scorer(ranker, night, index, facts, all_have_vectors, ("",), "")
     alone = config.runtime.model_copy(update={"task_runner": "sequential"})
     config = config.model_copy(update={"runtime": alone})  # this one shard has all threads
-    step = max(1, log.num_users // SAMPLE_USERS)
-    users = np.arange(0, log.num_users, step, dtype=np.int64)[:SAMPLE_USERS]
-    score_users(scorer, log, users[:8], config)
+    many = min(users, SAMPLE_USERS, log.num_users)
+    some = np.arange(0, log.num_users, log.num_users // many, dtype=np.int64)[:many]
+    score_users(scorer, log, some[:8], config)
     started = clock()
-    score_users(scorer, log, users, config)
-    return ScoreRate(seconds, (clock() - started) / len(users))
+    score_users(scorer, log, some, config)
+    return ScoreRate(seconds, (clock() - started) / len(some))
 
 
 def _index(ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config) -> ItemIndex:

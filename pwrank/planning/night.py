@@ -18,6 +18,7 @@ from pwrank.planning.sample_world import SampleWorld, sample_world
 from pwrank.ranker.training_cost import (
     EXPECTED_SHARE,
     TrainingCost,
+    best_epochs,
     epochs_in_all,
     measure_training,
     training_bytes,
@@ -36,7 +37,8 @@ ROW_BYTES = 6
 """Of a published row."""
 
 VIEW_ROW_SECONDS = 2e-6
-ROW_SECONDS = {"evaluate": 2e-7, "publish": 3e-6}
+START_SECONDS = {"evaluate": 0.1, "publish": 1.0}
+ROW_SECONDS = {"evaluate": 2e-7, "publish": 8e-7}
 """Assumed until a night of this lake says better; small beside the rest."""
 
 STEP_SECONDS = 0.1
@@ -176,9 +178,8 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
     record = night.records.get("train")
     kind = model_kind(run.config, identify_encoder(run.config.encoder).key)
     known = earlier.training_seconds(record, kind, counts.interactions)
-    best = earlier.best_epochs(record, run.config) or config.epochs * EXPECTED_SHARE
-    expected, most = epochs_in_all(best, config), epochs_in_all(config.epochs, config)
-    cost, flops = None, 0.0
+    best = earlier.best_epochs(record, run.config)
+    cost = None
     if known is None and night.measure.calibrate and (world := night.world()):
         cost = measure_training(
             world.log,
@@ -189,9 +190,11 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
             clock=night.measure.clock,
         )
         read = min(1.0, config.epoch_rows / max(counts.interactions, 1)) / world.interactions_share
-        epoch = cost.epoch_seconds * read
-        known = epoch, cost.other_seconds / world.items_share
-        flops = cost.epoch_flops * read * expected + cost.other_flops
+        known = cost.epoch_seconds * read, cost.other_seconds / world.items_share
+        best = best or best_epochs(cost, counts.interactions, config)
+    best = best or config.epochs * EXPECTED_SHARE
+    expected, most = epochs_in_all(best, config), epochs_in_all(config.epochs, config)
+    flops = cost.epoch_flops * read * expected + cost.other_flops if cost else 0.0
     work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
     plan = StagePlan("train", False, done.why_train, work)
     extra = training_bytes(counts.items, config.examples, config)
@@ -258,7 +261,12 @@ def _measure_scoring(night: _Night, cost: TrainingCost | None) -> ScoreRate | No
     if ranker is None:
         return None
     rate = measure_scoring(
-        ranker, world.log, world.catalogue, night.run.config, night.measure.clock
+        ranker,
+        world.log,
+        world.catalogue,
+        night.run.config,
+        users=-(-night.counts.users // night.run.config.score.shards),
+        clock=night.measure.clock,
     )
     return ScoreRate((world.seconds + rate.index) / world.items_share, rate.user)
 
@@ -266,7 +274,7 @@ def _measure_scoring(night: _Night, cost: TrainingCost | None) -> ScoreRate | No
 def _finish(night: _Night, stage: str) -> StagePlan:
     counts, config = night.counts, night.run.config
     rows = counts.users * min(config.score.k, counts.items)
-    seconds = STEP_SECONDS + ROW_SECONDS[stage] * rows
+    seconds = START_SECONDS[stage] + ROW_SECONDS[stage] * rows
     record = night.records.get(stage)
     if record and record.rows:
         seconds = earlier.in_proportion(record, rows) or seconds

@@ -49,7 +49,7 @@ from pwrank.ranker.held_out_training import (
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.popularity import item_activity
-from pwrank.ranker.preference_training import PreferenceTask, fit_preference
+from pwrank.ranker.preference_training import learn_preference
 from pwrank.ranker.ridge import ridge_of
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
 from pwrank.ranker.validation import Champion, validation_figures
@@ -228,23 +228,6 @@ def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float
     return figures
 
 
-def _learn_from_ratings(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float]:
-    """Heads `like` and `rating`, which share nothing with the rest; returns their figures."""
-    config, evidence = fit.config, fit.evidence
-    task = PreferenceTask(
-        log=evidence.log,
-        inputs=ranker.item_inputs(evidence.catalogue),
-        categories=len(ranker.categories),
-        threshold=config.like_threshold,
-        factors=config.rating_factors,
-        rounds=config.rating_rounds,
-        examples=config.rated_examples,
-        seed=fit.seed,
-    )
-    ranker.preference, figures = fit_preference(task, start)
-    return figures
-
-
 def fit_ranker(  # noqa: PLR0913 - the one public entry
     histories: Histories,
     catalogue: Catalogue,
@@ -292,7 +275,11 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
         train(final, log, phase="final", planned=max(stop.best, 1), start=None)
     for part in ("retrieval_head", "pair_scorer", "calibrator"):
         getattr(final, part).load_state_dict(getattr(search, part).state_dict())
-    figures |= _learn_from_ratings(fit, final, start)
+    # The heads `like` and `rating` share nothing with the rest.
+    final.preference, learned = learn_preference(
+        final, log, catalogue, config, seed=seed, start=start
+    )
+    figures |= learned
     for phase in ("search", "final"):
         clear_checkpoint(None if checkpoint is None else checkpoint / phase)
     figures["epochs"], figures["interactions"] = float(stop.best), float(log.num_interactions)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pwrank.config import TrainConfig
+from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.examples import Examples, prefixes
 from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.item_encoder import ItemInputs
+from pwrank.ranker.model import Ranker
 from pwrank.ranker.preference import PreferenceModel, likes_of
 from pwrank.ranker.taste_factors import Floats, TasteFactors
 from pwrank.ranker.taste_training import Ratings, fit_taste, side_features
@@ -84,6 +87,29 @@ def fit_preference(
         before = _with_factors(task, past, scale, weights, tell)
         weights, figures = _calibrate(before, task, examples)
     return _with_factors(task, task.log, scale, weights, tell), figures
+
+
+def learn_preference(
+    ranker: Ranker,
+    log: Histories,
+    catalogue: Catalogue,
+    config: TrainConfig,
+    *,
+    seed: int,
+    start: int,
+) -> tuple[PreferenceModel | None, dict[str, float]]:
+    """`fit_preference` for the vocabulary of a ranker, as configured."""
+    task = PreferenceTask(
+        log=log,
+        inputs=ranker.item_inputs(catalogue),
+        categories=len(ranker.categories),
+        threshold=config.like_threshold,
+        factors=config.rating_factors,
+        rounds=config.rating_rounds,
+        examples=config.rated_examples,
+        seed=seed,
+    )
+    return fit_preference(task, start)
 
 
 def _rng(task: PreferenceTask, part: int) -> np.random.Generator:

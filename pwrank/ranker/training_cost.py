@@ -2,12 +2,14 @@
 
 The small training reads the real catalogue, some of the users and as much less of everything else
 that grows with the log, so that each of its parts takes as much less time. Only the public entry
-and the configuration are used: a change of the model changes the forecast with it.
+and the configuration are used: a change of the model changes the forecast with it. What does not
+get cheaper in that proportion is timed by itself (closed_form_cost.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,20 +18,26 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.closed_form_cost import (
+    cooccurrence_seconds,
+    items_together,
+    preference_seconds,
+)
 from pwrank.ranker.examples import known_log, window_examples, window_start
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.ridge import USUAL
 
-SMALL_LOG = 8_000
-"""Interactions of the small training: a handful of steps."""
+SMALL_LOG = 12_000
+"""Interactions of the small training: a dozen steps an epoch."""
 
-INVERTED = 1500
-"""Width of the matrix whose inversion is timed; the co-occurrence model inverts a wider one."""
+FEW_ITEMS = 300
+"""Of its co-occurrence model, which then takes next to nothing."""
 
 PRIOR_STEPS = 8
 EXPECTED_SHARE = 1 / 3
-"""Of the epochs allowed, where no earlier training says after how many it stops: a guess."""
+"""Of the epochs allowed, where nothing says after how many a training stops: a guess."""
 
 Clock = Callable[[], float]
 
@@ -46,6 +54,10 @@ class TrainingCost:
     """All that does not depend on the number of epochs."""
     other_flops: float
     """Of the co-occurrence models; the small models of the second stage are not counted."""
+    small_log: int
+    """Interactions of the small training."""
+    small_best: float
+    """Epochs after which two such searches were best, on average."""
     ranker: Ranker
     """A barely trained ranker of the same form, for timing what comes after."""
 
@@ -58,34 +70,81 @@ def epochs_in_all(best: float, config: TrainConfig) -> float:
     return min(best + config.patience + 1, config.epochs) + max(best, 1)
 
 
+def best_epochs(cost: TrainingCost, interactions: int, config: TrainConfig) -> float:
+    """Epochs after which the search on so many interactions is likely to be best.
+
+    A log n times as long bears more passes before it is learned by heart: some sqrt(n) times as
+    many (CHANGELOG). It tells two epochs from ten, not ten from twelve.
+    """
+    longer = min(interactions, config.epoch_rows) / max(cost.small_log, 1)
+    return min(cost.small_best * math.sqrt(max(1.0, longer)), config.epochs)
+
+
 def measure_training(
     log: Histories, catalogue: Catalogue, *, cut: int, config: TrainConfig, seed: int, clock: Clock
 ) -> TrainingCost:
     """Forecast `fit_ranker` on a log, the catalogue and this configuration. Takes some seconds."""
     log = known_log(log, cut)
-    some = _some_users(log)
+    step = max(1, log.num_interactions // SMALL_LOG)
+    some = log.select(np.arange(0, log.num_users, step, dtype=np.int64))
     share = some.num_interactions / log.num_interactions
-    # As many of the moments as of the users, so that one factor fits all that comes between them.
-    moments = max(1, round(share * config.moments))
-    examples = _count_examples(log, config, seed)
-    items = min(len(np.unique(log.item)), config.ease_items)
-    rated = min(int(np.isfinite(log.rating).sum()), config.rated_examples)
-    small = config.model_copy(
-        update={
-            "epochs": 2,
-            "ease_items": min(items, INVERTED),
-            "prior_steps": PRIOR_STEPS,
-            "moments": moments,
-            "examples": -(-examples * moments // config.moments),
-            "rated_examples": -(-rated * moments // config.moments),
-            "validation_users": max(1, round(share * config.validation_users)),
-        }
-    )
+    small = _small(log, config, share=share, seed=seed)
+    others = log.select(np.arange(step // 2, log.num_users, step, dtype=np.int64))
+    flops, other_best = _count_flops(others, catalogue, cut=cut, config=small, seed=seed)
     marks: dict[tuple[str, int], float] = {}
-    counter, counting = FlopCounterMode(display=False), contextlib.ExitStack()
 
     def mark(phase: str, done: int, _planned: int, _figures: dict[str, float]) -> None:
         marks[phase, done] = clock()
+
+    started = clock()
+    ranker, figures = fit_ranker(some, catalogue, cut=cut, config=small, seed=seed, progress=mark)
+    search = [marks[phase, done] for phase, done in marks if phase == "search"]
+    epoch = (search[-1] - search[0]) / (len(search) - 1)
+    begin = search[0] - started
+    before = max(0.0, begin - epoch) * config.prior_steps / PRIOR_STEPS
+    window = max(0.0, marks["final", 1] - search[-1] - begin) * config.moments / small.moments
+    items = items_together(log, config.ease_items)
+    ease = cooccurrence_seconds(log, catalogue.num_items, items, config, clock)
+    ratings = preference_seconds(log, ranker, catalogue, config, clock)
+    return TrainingCost(
+        epoch_seconds=epoch / share,
+        epoch_flops=flops * log.num_interactions / others.num_interactions,
+        other_seconds=2 * before + ease + window + ratings,
+        other_flops=4.0 * items**3,
+        small_log=some.num_interactions,
+        small_best=(figures["epochs"] + other_best) / 2,
+        ranker=ranker,
+    )
+
+
+def _small(log: Histories, config: TrainConfig, *, share: float, seed: int) -> TrainConfig:
+    """As much less of everything as the small training has of the log."""
+    # As many of the moments as of the users, so that one factor fits all that comes between them.
+    moments = max(1, round(share * config.moments))
+    rated = min(int(np.isfinite(log.rating).sum()), config.rated_examples)
+    return config.model_copy(
+        update={
+            "epochs": max(2, config.epochs),
+            "ease_items": FEW_ITEMS,
+            "ease_reg": config.ease_reg or USUAL,
+            "prior_steps": PRIOR_STEPS,
+            "moments": moments,
+            "examples": -(-_count_examples(log, config, seed) * moments // config.moments),
+            "rated_examples": -(-rated * moments // config.moments),
+            "rating_rounds": 1,
+            "validation_users": max(1, round(share * config.validation_users)),
+        }
+    )
+
+
+def _count_flops(
+    log: Histories, catalogue: Catalogue, *, cut: int, config: TrainConfig, seed: int
+) -> tuple[float, float]:
+    """Matrix products of an epoch, and after how many the search was best.
+
+    Counting slows it; it also loads what only a first training loads.
+    """
+    counter, counting = FlopCounterMode(display=False), contextlib.ExitStack()
 
     def count(phase: str, done: int, _planned: int, _figures: dict[str, float]) -> None:
         if (phase, done) == ("search", 1):
@@ -93,30 +152,9 @@ def measure_training(
         if (phase, done) == ("search", 2):
             counting.close()
 
-    tiny = small.model_copy(
-        update={"examples": 1, "rated_examples": 1, "prior_steps": 1, "moments": 1}
-    )
-    # What is counted runs slower; it also loads what only a first training loads.
-    fit_ranker(some, catalogue, cut=cut, config=tiny, seed=seed, progress=count)
-    started = clock()
-    ranker, _ = fit_ranker(some, catalogue, cut=cut, config=small, seed=seed, progress=mark)
-    epoch = marks["search", 2] - marks["search", 1]
-    before = max(0.0, marks["search", 1] - started - epoch) * config.prior_steps / PRIOR_STEPS
-    window = marks["final", 1] - marks["search", 2] - (marks["search", 1] - started)
-    ease = _seconds_to_invert(items, clock)
-    return TrainingCost(
-        epoch_seconds=epoch / share,
-        epoch_flops=float(counter.get_total_flops()) / share,
-        other_seconds=2 * (before + ease) + max(0.0, window) * config.moments / moments,
-        other_flops=4.0 * items**3,
-        ranker=ranker,
-    )
-
-
-def _some_users(log: Histories) -> Histories:
-    """Every n-th user, so that there are about SMALL_LOG interactions."""
-    step = max(1, log.num_interactions // SMALL_LOG)
-    return log.select(np.arange(0, log.num_users, step, dtype=np.int64))
+    tiny = config.model_copy(update={"examples": 1, "rated_examples": 1, "moments": 1})
+    figures = fit_ranker(log, catalogue, cut=cut, config=tiny, seed=seed, progress=count)[1]
+    return float(counter.get_total_flops()), figures["epochs"]
 
 
 def _count_examples(log: Histories, config: TrainConfig, seed: int) -> int:
@@ -129,18 +167,6 @@ def _count_examples(log: Histories, config: TrainConfig, seed: int) -> int:
         rng=np.random.default_rng(seed),
     )
     return min(len(examples.user), config.examples)
-
-
-def _seconds_to_invert(items: int, clock: Clock) -> float:
-    """Of a matrix as wide as the items, by that of a smaller one: the third power of the width."""
-    few = min(items, INVERTED)
-    matrix = np.eye(few, dtype=np.float32) + np.float32(0.1)
-    tries = []
-    for _ in range(3):
-        started = clock()
-        np.linalg.inv(matrix)
-        tries.append(clock() - started)
-    return min(tries) * (items / max(few, 1)) ** 3
 
 
 def training_bytes(items: int, examples: int, config: TrainConfig) -> int:

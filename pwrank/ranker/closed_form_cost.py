@@ -1,0 +1,86 @@
+"""What the parts of a training without epochs take: co-occurrence models and heads of ratings.
+
+Timed on the log itself, with fewer items and fewer rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from pwrank.config import TrainConfig
+from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
+from pwrank.ranker.examples import window_examples, window_start
+from pwrank.ranker.history import Histories
+from pwrank.ranker.model import Ranker
+from pwrank.ranker.preference_training import MOST_USERS, learn_preference
+from pwrank.ranker.ridge import FEWEST_EXAMPLES, MOST_ITEMS, RIDGES, USUAL
+
+TIMED_ITEMS = 3000
+"""Of the co-occurrence model that is timed, at most: a second or two."""
+
+ITEMS_EXPONENT = 2.6
+"""How the seconds of a wider one grow: an inversion, and much that grows with the square. Measured
+between 3,000 and 6,300 items."""
+
+TIMED_LOG = 100_000
+"""Interactions on which the heads of ratings are timed, at most: some seconds."""
+
+TIMED_ROUNDS = 4
+
+Clock = Callable[[], float]
+
+
+def items_together(log: Histories, most: int) -> int:
+    """Items with a row in a co-occurrence model: those that two users took, at most so many."""
+    items = int(log.item.max(initial=-1)) + 1
+    users = np.asarray(user_item_matrix(log, items).sum(axis=0)).ravel()
+    return min(int((users > 1).sum()), most)
+
+
+def cooccurrence_seconds(
+    log: Histories, num_items: int, width: int, config: TrainConfig, clock: Clock
+) -> float:
+    """Of the two co-occurrence models with rows for `width` of the items, and of their ridge."""
+    timed, tries = min(width, TIMED_ITEMS), []
+    for _ in range(2):
+        started = clock()
+        fit_cooccurrence(log, num_items, reg=USUAL, most_items=timed, keep=config.ease_keep)
+        tries.append(clock() - started)
+
+    def seconds(wide: int) -> float:
+        return min(tries) * math.pow(max(wide, 1) / max(timed, 1), ITEMS_EXPONENT)
+
+    compared = len(RIDGES) if _is_ridge_chosen(log, config) else 0
+    return 2 * seconds(width) + compared * seconds(min(width, MOST_ITEMS))
+
+
+def _is_ridge_chosen(log: Histories, config: TrainConfig) -> bool:
+    start = window_start(log, config.validation_share)
+    nobody = np.random.default_rng(0)
+    found = window_examples(log, start, cuts=1, splits=0, after=0, rng=nobody)
+    return config.ease_reg is None and len(found.user) >= FEWEST_EXAMPLES
+
+
+def preference_seconds(
+    log: Histories, ranker: Ranker, catalogue: Catalogue, config: TrainConfig, clock: Clock
+) -> float:
+    """Of the heads `like` and `rating`: two short trainings tell what a round takes."""
+    users = min(log.num_users, MOST_USERS)
+    read = log.num_interactions * users / max(log.num_users, 1)
+    step = max(1, round(log.num_interactions / TIMED_LOG))
+    some = log.select(np.arange(0, log.num_users, step, dtype=np.int64))
+    start = window_start(some, config.validation_share)
+    seconds = []
+    for rounds in (1, TIMED_ROUNDS):
+        few = config.model_copy(update={"rating_rounds": rounds})
+        started = clock()
+        learn_preference(ranker, some, catalogue, few, seed=0, start=start)
+        seconds.append(clock() - started)
+    one, several = seconds
+    each = max(0.0, several - one) / (TIMED_ROUNDS - 1)
+    grown = max(1.0, read / max(some.num_interactions, 1))
+    return grown * (one + each * (config.rating_rounds - 1))

@@ -1,0 +1,124 @@
+"""What a training will take, told from the parts of it that are timed."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pwrank.config import Config, TrainConfig
+from pwrank.planning import calibration
+from pwrank.ranker import closed_form_cost
+from pwrank.ranker.closed_form_cost import (
+    cooccurrence_seconds,
+    items_together,
+    preference_seconds,
+)
+from pwrank.ranker.history import Histories
+from pwrank.ranker.training_cost import TrainingCost, best_epochs
+
+ITEMS = 40
+
+
+def some_log(users: int, rows: int = 10) -> Histories:
+    """Every user takes other items, a day apart."""
+    rng = np.random.default_rng(0)
+    count = users * rows
+    return Histories(
+        np.arange(0, count + 1, rows),
+        rng.integers(0, ITEMS, count),
+        np.tile(86_400 * np.arange(rows), users),
+        np.zeros(count, np.int64),
+        np.full(count, np.nan, np.float32),
+        np.ones(count, np.float32),
+    )
+
+
+def clock():
+    """Every look at it is a second later."""
+    ticks = itertools.count()
+    return lambda: float(next(ticks))
+
+
+def a_cost(best: float, log: int = 10_000) -> TrainingCost:
+    return TrainingCost(1.0, 1.0, 1.0, 1.0, log, best, ranker=None)
+
+
+def test_a_longer_log_is_read_more_often():
+    config = TrainConfig(epochs=20)
+    assert best_epochs(a_cost(2), 10_000, config) == 2
+    assert best_epochs(a_cost(2), 40_000, config) == pytest.approx(4)
+    assert best_epochs(a_cost(2), 5_000, config) == 2
+    assert best_epochs(a_cost(9), 10**9, config) == 20
+
+
+def test_epochs_of_a_log_that_is_not_read_whole_are_those_of_what_is_read():
+    config = TrainConfig(epoch_rows=90_000)
+    assert best_epochs(a_cost(1), 10**9, config) == pytest.approx(3)
+
+
+def test_items_that_only_one_user_took_have_no_row():
+    log = some_log(2)
+    both = np.intersect1d(log.item[:10], log.item[10:])
+    assert items_together(log, 100) == len(both) > 0
+    assert items_together(log, 1) == 1
+
+
+def test_the_choice_of_the_ridge_costs_a_model_for_each():
+    config = TrainConfig()
+    told = cooccurrence_seconds(some_log(300), ITEMS, ITEMS, config, clock())
+    assert told == pytest.approx(2 + len(closed_form_cost.RIDGES))
+
+
+@pytest.mark.parametrize(("users", "ridge"), [(300, 100.0), (20, None)])
+def test_a_ridge_that_is_given_or_cannot_be_chosen_costs_nothing(users, ridge):
+    config = TrainConfig(ease_reg=ridge)
+    assert cooccurrence_seconds(some_log(users), ITEMS, ITEMS, config, clock()) == 2
+
+
+def test_a_wider_model_than_is_timed_takes_longer_by_a_power_of_its_width(monkeypatch):
+    monkeypatch.setattr(closed_form_cost, "TIMED_ITEMS", 10)
+    config = TrainConfig(ease_reg=100.0)
+    told = cooccurrence_seconds(some_log(300), ITEMS, ITEMS, config, clock())
+    assert told == pytest.approx(2 * 4**closed_form_cost.ITEMS_EXPONENT)
+
+
+def test_rounds_of_the_heads_of_ratings_are_counted(monkeypatch):
+    told = {"seconds": 0.0}
+
+    def learn(_ranker, log, _catalogue, config, **_):
+        told["seconds"] += 3.0 + config.rating_rounds * log.num_users / 100
+
+    monkeypatch.setattr(closed_form_cost, "learn_preference", learn)
+    config = TrainConfig(rating_rounds=20)
+
+    def seconds(users: int) -> float:
+        log = some_log(users)
+        return preference_seconds(log, None, None, config, lambda: told["seconds"])
+
+    assert seconds(100) == pytest.approx(3 + 20)
+    monkeypatch.setattr(closed_form_cost, "TIMED_LOG", 500)
+    assert seconds(100) == pytest.approx(2 * (3 + 20 * 0.5))
+
+
+def test_scoring_is_timed_on_as_many_users_as_a_shard_has(monkeypatch):
+    scored = []
+    monkeypatch.setattr(calibration, "_index", lambda *_: _Index())
+    monkeypatch.setattr(calibration, "NightScorer", lambda *_: None)
+    monkeypatch.setattr(
+        calibration, "score_users", lambda _scorer, _log, users, _config: scored.append(len(users))
+    )
+    config = Config.model_construct(runtime=Config.model_fields["runtime"].default)
+    for users in (50, 10**6):
+        calibration.measure_scoring(
+            None, some_log(300), _Index(), config, users=users, clock=clock()
+        )
+    assert scored[1::2] == [50, 300]
+
+
+class _Index:
+    """Whatever is asked of an index and of a catalogue here."""
+
+    table = interactions = text = None
+    num_items = 0
