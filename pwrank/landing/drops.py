@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from pwrank.errors import LakeError, first_line
 from pwrank.sources import SourceFile, Table
 from pwrank.store import Store, file_sha256, fingerprint, read_json, write_json
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 STATISTICS_BYTES = 64
 """Bytes of a text that the statistics of a Parquet file keep."""
@@ -86,8 +88,7 @@ def write_drop(store: Store, drop: Drop) -> None:
 def moments_of(path: Path) -> list[datetime]:
     """Earliest and latest `occurred_at` of a landed file, by its statistics; [] without any."""
     found = _said(pq.read_metadata(path), "occurred_at")
-    found = [moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in found]
-    return [min(found), max(found)] if found else []
+    return [EPOCH + timedelta(microseconds=end(found)) for end in (min, max)] if found else []
 
 
 def check_landed(store: Store, drops: Iterable[Drop]) -> None:
@@ -124,21 +125,30 @@ def _is_of(metadata: pq.FileMetaData, source_file: str) -> bool:
     """
     if "source_file" not in metadata.schema.to_arrow_schema().names:
         return False
-    said = _said(metadata, "source_file")
-    if len(source_file.encode()) <= STATISTICS_BYTES:
-        return all(name == source_file for name in said)
-    return all(source_file.startswith(name) for name in said[::2]) and all(
-        name.encode() >= source_file.encode() for name in said[1::2]
+    said, wanted = _said(metadata, "source_file"), source_file.encode()
+    if len(wanted) <= STATISTICS_BYTES:
+        return all(name == wanted for name in said)
+    return all(wanted.startswith(name) for name in said[::2]) and all(
+        name >= wanted for name in said[1::2]
     )
 
 
 def _said(metadata: pq.FileMetaData, column: str) -> list[Any]:
-    """Smallest and largest value of each row group in turn, as its statistics have them."""
+    """Smallest and largest value of each row group in turn, as its statistics have them.
+
+    As they are stored, times in microseconds and texts as bytes: to make a time of one, pyarrow
+    imports pandas, which takes longer than reading the ends of a thousand files.
+    """
     place = metadata.schema.to_arrow_schema().names.index(column)
     groups = [
         metadata.row_group(n).column(place).statistics for n in range(metadata.num_row_groups)
     ]
-    return [value for told in groups if told and told.has_min_max for value in (told.min, told.max)]
+    return [
+        value
+        for told in groups
+        if told and told.has_min_max
+        for value in (told.min_raw, told.max_raw)
+    ]
 
 
 def visible_drops(drops: Iterable[Drop], known_at: datetime) -> list[Drop]:

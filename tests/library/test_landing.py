@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 
 import polars as pl
@@ -207,3 +209,17 @@ def test_files_without_times_are_landed_and_may_be_replaced_by_such_with_times(t
         tiny_world.write_drop(name, some_interactions(FIRST_DAY)[:3])
         land(tiny_world, now=LATER)
     assert landed(tiny_world)["occurred_at"].dt.year().unique().to_list() == [2024]
+
+
+def test_the_moments_of_a_landed_file_are_those_of_its_rows(tiny_world):
+    account(tiny_world)
+    (drop, *_) = read_drops(tiny_world.store, "interactions")
+    path = tiny_world.store.lake / drop.files[0]
+    moments = pl.read_parquet(path)["occurred_at"]
+    assert drops_module.moments_of(path) == [moments.min(), moments.max()]
+    # Told by pyarrow as times, they would make every night import pandas.
+    code = (
+        "import sys; from pathlib import Path; from pwrank.landing.drops import moments_of;"
+        f"moments_of(Path({str(path)!r})); sys.exit('pandas' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
