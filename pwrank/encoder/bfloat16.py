@@ -7,6 +7,7 @@ its kernels want them, and a GELU behind a product is done with it.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -15,14 +16,13 @@ from torch import Tensor, nn
 
 def multiply_in_bfloat16(network: nn.Module, *, device: str) -> None:
     """Change the layers of a model in place."""
-    from transformers.pytorch_utils import Conv1D
-
+    linear = (nn.Linear, _of_transformers("pytorch_utils", "Conv1D"))
     laid_out = device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     for module in list(network.modules()):
         for name, layer in list(module.named_children()):
             if isinstance(layer, nn.Linear) and laid_out:
                 module.register_module(name, LaidOutLinear(layer, gelu=_absorbs_gelu(module, name)))
-            elif isinstance(layer, nn.Linear | Conv1D):
+            elif isinstance(layer, linear):
                 layer.to(torch.bfloat16)
                 layer.register_forward_pre_hook(_cast_to_bfloat16)
 
@@ -33,15 +33,19 @@ def _cast_to_bfloat16(_module: nn.Module, arguments: tuple[Any, ...]) -> tuple[A
 
 def _absorbs_gelu(module: nn.Module, name: str) -> bool:
     """Whether the layer is the one before the exact GELU of BERT's kin, which is taken out then."""
-    from transformers.activations import GELUActivation
-
     found = getattr(module, "intermediate_act_fn", None)
-    if name != "dense" or not isinstance(found, nn.GELU | GELUActivation):
+    exact = (nn.GELU, _of_transformers("activations", "GELUActivation"))
+    if name != "dense" or not isinstance(found, exact):
         return False
     if getattr(found, "approximate", "none") != "none":
         return False
     module.intermediate_act_fn = nn.Identity()
     return True
+
+
+def _of_transformers(module: str, name: str) -> Any:
+    """A class of transformers; where that is not loaded, nothing is of it."""
+    return getattr(sys.modules.get(f"transformers.{module}"), name, ())
 
 
 class LaidOutLinear(nn.Module):

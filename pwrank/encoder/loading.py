@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pwrank.config import EncoderConfig
+from pwrank.encoder.bert import Bert, read_bert
 from pwrank.encoder.bfloat16 import multiply_in_bfloat16
 from pwrank.encoder.files import EncoderFiles
 from pwrank.encoder.packing import (
@@ -22,6 +23,7 @@ from pwrank.encoder.packing import (
     rectangular_hidden_states,
     register_packed_attention,
 )
+from pwrank.encoder.word_pieces import read_word_pieces
 from pwrank.errors import ConfigError, ModelUnavailableError, first_line
 
 PACKED_TOLERANCE = 1e-3
@@ -47,7 +49,7 @@ def load_model(files: EncoderFiles, *, max_length: int, precision: str, device: 
     try:
         tokenizer, network = _load(files)
         limit = min(max_length, _most_tokens(tokenizer, network))
-        first_position = _find_first_position(network, limit)
+        first_position = 0 if isinstance(network, Bert) else _find_first_position(network, limit)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelUnavailableError(
             f"[encoder] model {files.name!r}: {files.folder} cannot be loaded: {first_line(error)}"
@@ -79,6 +81,10 @@ def choose_precision(config: EncoderConfig, device: str) -> Precision:
 
 def _load(files: EncoderFiles) -> tuple[Any, Any]:
     """Tokenizer and float32 model from a folder; nothing is downloaded, no code of its is run."""
+    tokenizer: Any = read_word_pieces(files.folder)
+    network: Any = read_bert(files.folder, files.settings) if tokenizer else None
+    if network:
+        return tokenizer, network
     from transformers import AutoModel, AutoTokenizer
 
     with _quiet_transformers():

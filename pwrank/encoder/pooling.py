@@ -60,14 +60,14 @@ def _pooling_mode(folder: Path, kind: str) -> str | None:
 
 def is_decoder(settings: dict[str, Any]) -> bool:
     """Whether transformers knows this architecture as a language model and not as a masked one."""
+    kind = settings.get("model_type")
+    if settings.get("is_decoder") or kind == "bert":
+        return bool(settings.get("is_decoder"))
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
-    kind = settings.get("model_type")
-    if settings.get("is_decoder"):
-        return True
     return (
         kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     )
