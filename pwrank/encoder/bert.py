@@ -1,9 +1,9 @@
 """BERT, the usual encoder of short texts, from its files without the library that it was made with.
 
 On a night with few new texts, importing transformers takes longer than encoding them. So the plain
-form of the model, which most small sentence encoders have, is stated here: names and operations are
-those of transformers' BertModel, and so are the vectors, byte for byte
-(tests/library/test_bert.py). Whatever differs from the plain form is left to transformers.
+form of the model, which most small sentence encoders have, is stated here by the names of
+transformers' BertModel; the vectors are the same, byte for byte (tests/library/test_bert.py).
+Whatever differs from the plain form is left to transformers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-
-from pwrank.encoder.packing import packed_attention
 
 PLAIN = {
     "model_type": "bert",
@@ -78,18 +76,15 @@ def _is_plain(settings: Mapping[str, Any]) -> bool:
 
 
 class Bert(nn.Module):
-    """Embeddings and layers; runs packed blocks only."""
+    """Weights by the names that transformers gives them; `PackedBert` computes with them."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
         self.config = SimpleNamespace(**settings)
         self.embeddings = _Embeddings(self.config)
-        self.encoder = _Layers(self.config)
-
-    def forward(self, input_ids: Tensor, position_ids: Tensor) -> SimpleNamespace:
-        """(1, size) int64 each -> `last_hidden_state` (1, size, dim), as transformers names it."""
-        states = self.encoder(self.embeddings(input_ids, position_ids))
-        return SimpleNamespace(last_hidden_state=states)
+        self.encoder = nn.Module()
+        layers = [_layer(self.config) for _ in range(self.config.num_hidden_layers)]
+        self.encoder.layer = nn.ModuleList(layers)
 
 
 class _Embeddings(nn.Module):
@@ -116,77 +111,22 @@ def _table(rows: int, width: int) -> nn.Embedding:
     return table
 
 
-class _Layers(nn.Module):
-    def __init__(self, config: SimpleNamespace) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList([_Layer(config) for _ in range(config.num_hidden_layers)])
-
-    def forward(self, states: Tensor) -> Tensor:
-        for layer in self.layer:
-            states = layer(states)
-        return states
-
-
-class _Layer(nn.Module):
-    def __init__(self, config: SimpleNamespace) -> None:
-        super().__init__()
-        width, inner = config.hidden_size, config.intermediate_size
-        self.attention = _Attention(config)
-        self.intermediate = _Intermediate(width, inner)
-        self.output = _Output(inner, width, config.layer_norm_eps)
-
-    def forward(self, states: Tensor) -> Tensor:
-        states = self.attention(states)
-        result: Tensor = self.output(self.intermediate(states), states)
-        return result
+def _layer(config: SimpleNamespace) -> nn.Module:
+    width, inner = config.hidden_size, config.intermediate_size
+    layer = nn.Module()
+    layer.attention, layer.intermediate = nn.Module(), nn.Module()
+    own = layer.attention.self = nn.Module()
+    own.num_attention_heads = config.num_attention_heads
+    own.query, own.key, own.value = (nn.Linear(width, width) for _ in range(3))
+    layer.attention.output = _output(width, config)
+    layer.intermediate.dense = nn.Linear(width, inner)
+    layer.intermediate.intermediate_act_fn = nn.GELU()
+    layer.output = _output(inner, config)
+    return layer
 
 
-class _Attention(nn.Module):
-    def __init__(self, config: SimpleNamespace) -> None:
-        super().__init__()
-        self.self = _SelfAttention(config)
-        self.output = _Output(config.hidden_size, config.hidden_size, config.layer_norm_eps)
-
-    def forward(self, states: Tensor) -> Tensor:
-        result: Tensor = self.output(self.self(states), states)
-        return result
-
-
-class _SelfAttention(nn.Module):
-    is_causal = False
-
-    def __init__(self, config: SimpleNamespace) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.each = width // config.num_attention_heads
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-
-    def forward(self, states: Tensor) -> Tensor:
-        query, key, value = (
-            part(states).view(*states.shape[:-1], -1, self.each).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )
-        attended, _ = packed_attention(self, query, key, value, None, scaling=self.each**-0.5)
-        return attended.reshape(*states.shape[:-1], -1)
-
-
-class _Intermediate(nn.Module):
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, inner)
-        self.intermediate_act_fn = nn.GELU()
-
-    def forward(self, states: Tensor) -> Tensor:
-        active: Tensor = self.intermediate_act_fn(self.dense(states))
-        return active
-
-
-class _Output(nn.Module):
-    def __init__(self, inner: int, width: int, eps: float) -> None:
-        super().__init__()
-        self.dense = nn.Linear(inner, width)
-        self.LayerNorm = nn.LayerNorm(width, eps=eps)
-
-    def forward(self, states: Tensor, residual: Tensor) -> Tensor:
-        result: Tensor = self.LayerNorm(self.dense(states) + residual)
-        return result
+def _output(inner: int, config: SimpleNamespace) -> nn.Module:
+    output = nn.Module()
+    output.dense = nn.Linear(inner, config.hidden_size)
+    output.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+    return output

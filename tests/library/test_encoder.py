@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
+from transformers.modeling_outputs import BaseModelOutput
 
 from pwrank.config import EncoderConfig
 from pwrank.encoder import files as encoder_files
 from pwrank.encoder import text_encoder as encoder
 from pwrank.encoder.bfloat16 import multiply_in_bfloat16
+from pwrank.encoder.packed_bert import PackedBert
 from pwrank.encoder.text_encoder import TextEncoder, encoder_key, load_encoder
+from pwrank.encoder.tokenising import Tokeniser
 from pwrank.errors import ConfigError, ModelUnavailableError
 from tests.library.tiny_models import WORDS, declare_pooling, tiny_model
 
@@ -97,6 +100,48 @@ def test_vectors_are_those_of_plain_transformers(models, kind, pooling):
 def test_all_families_but_relative_positions_are_packed(models, kind):
     loaded = load_encoder(config(models[kind]))._loaded
     assert (loaded.first_position is not None) == (kind in PACKABLE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bert_and_its_kin_have_less_between_their_products(models, kind):
+    loaded = load_encoder(config(models[kind]))._loaded
+    assert isinstance(loaded.network, PackedBert) == (kind in {"bert", "roberta"})
+
+
+def test_a_bert_that_gives_other_states_without_its_own_code_keeps_it(tmp_path, monkeypatch):
+    other = PackedBert.forward
+    folder = tiny_model("bert", tmp_path)
+    with monkeypatch.context() as patched:
+        wrong = lambda *a, **k: BaseModelOutput(2 * other(*a, **k).last_hidden_state)  # noqa: E731
+        patched.setattr(PackedBert, "forward", wrong)
+        encoder_ = load_encoder(config(folder, precision="float32"))
+    assert not isinstance(encoder_._loaded.network, PackedBert)
+    texts = some_texts(10)
+    np.testing.assert_allclose(encoder_.encode(texts), reference(folder, texts, "mean"), atol=2e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_ids_asked_for_alone_are_those_of_transformers(models, kind, threads):
+    tokenizer = AutoTokenizer.from_pretrained(models[kind])
+    texts = [*some_texts(50), "", "unheard of", "word1 " * 100]
+    tokeniser = Tokeniser(tokenizer, 16, "word2 ", threads)
+    assert tokeniser._backend is not None
+    whole = [f"word2 {text}" for text in texts]
+    assert tokeniser(texts) == tokenizer(whole, truncation=True, max_length=16)["input_ids"]
+
+
+def test_a_tokenizer_that_cannot_be_asked_for_ids_alone_is_asked_as_usual(models):
+    tokenizer = AutoTokenizer.from_pretrained(models["bert"])
+
+    class Slow:
+        bos_token_id = eos_token_id = cls_token_id = None
+
+        def __call__(self, texts, **settings):
+            return tokenizer(texts, **settings)
+
+    texts = some_texts(5)
+    assert Tokeniser(Slow(), 16, "", 1)(texts) == Tokeniser(tokenizer, 16, "", 1)(texts)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -379,7 +424,7 @@ def test_a_gelu_is_done_with_the_product_before_it_where_weights_are_laid_out(de
     states = torch.randn(8, 16)
     expected = layer.intermediate_act_fn(layer.dense(states))
     multiply_in_bfloat16(layer, device=device)
-    laid_out = device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    laid_out = device == "cuda" or hasattr(torch.ops.mkldnn, "_linear_pointwise")
     assert isinstance(layer.intermediate_act_fn, torch.nn.Identity) == laid_out
     found = layer.intermediate_act_fn(layer.dense(states))
     assert found.dtype == torch.bfloat16
