@@ -6,8 +6,6 @@ products. Every row is reduced by the same threads in the same order, whatever i
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -18,19 +16,19 @@ ROWS = 4
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _add_norm(  # noqa: PLR0913, PLR0917 - compiled
-    states: Any,
-    update: Any,
-    weight: Any,
-    bias: Any,
-    wide: Any,
-    narrow: Any,
-    size: Any,
-    dim: Any,
-    eps: Any,
+def _add_norm(  # type: ignore[no-untyped-def] # noqa: ANN202, PLR0913, PLR0917 - compiled
+    states,  # noqa: ANN001 - what a type is, the compiler of kernels does not know
+    update,  # noqa: ANN001
+    weight,  # noqa: ANN001
+    bias,  # noqa: ANN001
+    wide,  # noqa: ANN001
+    narrow,  # noqa: ANN001
+    size,  # noqa: ANN001
+    dim,  # noqa: ANN001
+    eps,  # noqa: ANN001
     rows: tl.constexpr,
     columns: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0) * rows + tl.arange(0, rows)[:, None]
     column = tl.arange(0, columns)[None, :]
     there = column < dim

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
 
 from pwrank.ranker.batching import Chunk, pad_rows, to_device, training_chunks
 from pwrank.ranker.history import Histories, IntArray
@@ -17,6 +16,7 @@ from pwrank.ranker.history_encoder import HistoryBatch
 from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.losses import mask_accidental_hits, subtract_log_frequency
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.moving_average import MovingAverage
 from pwrank.ranker.popularity import ItemActivity, snapshot_times
 
 FULL_SOFTMAX_ITEMS = 20_000
@@ -70,18 +70,63 @@ class EncoderTask:
 
 
 @dataclass(frozen=True)
-class _Targets:
+class Targets:
     """A training batch and what is to be found in it; r rows."""
 
     batch: HistoryBatch
-    rows: IntArray
-    """(r,) row of the log of each target."""
+    rows: IntArray | None
+    """(r,) row of the log of each target; None: every place (b * l) of the batch is one."""
     item: Tensor
     """(r,) int64."""
     snapshot: Tensor
     """(r,) int64: what was popular then."""
     weight: Tensor
     """(r,) float32."""
+
+    def of_places(self, values: Tensor) -> Tensor:
+        """(b, l, …) -> (r, …): of the places that are targets."""
+        return values.flatten(0, 1) if self.rows is None else values[self.batch.mask]
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Items whose vectors a step needs; u of them."""
+
+    item: Tensor
+    """(u,) int64."""
+    own: Tensor
+    """(b, l) int64 place in `item` of each of the batch."""
+    negative: Tensor
+    """(m,) int64 place of each negative."""
+    drawn: Tensor
+    """(m,) int64: the negatives."""
+
+
+def distinct(target: Targets, drawn: Tensor) -> Occurrences:
+    """Each item once: least work, but the card must be asked how many there are."""
+    item, place = torch.unique(torch.cat([target.batch.item.flatten(), drawn]), return_inverse=True)
+    size = target.batch.item.numel()
+    return Occurrences(item, place[:size].view_as(target.batch.item), place[size:], drawn)
+
+
+def every_occurrence(target: Targets, drawn: Tensor) -> Occurrences:
+    """Each item as often as it occurs: of a shape that is known beforehand."""
+    item = torch.cat([target.batch.item.flatten(), drawn])
+    place = torch.arange(len(item), device=item.device)
+    size = target.batch.item.numel()
+    return Occurrences(item, place[:size].view_as(target.batch.item), place[size:], drawn)
+
+
+def draw_negatives(task: EncoderTask, rng: np.random.Generator) -> IntArray:
+    """(m,) int64 items of a step; none with a full softmax."""
+    if task.sampling is None:
+        return np.zeros(0, np.int64)
+    return rng.choice(len(task.sampling), task.negatives, p=task.sampling).astype(np.int64)
+
+
+def weighted_mean(losses: Tensor, weight: Tensor) -> Tensor:
+    """Of (r,) losses; 0 where nothing counts."""
+    return (losses * weight).sum() / weight.sum().clamp(min=1e-9)
 
 
 def as_targets(log: Histories, balance: float, *, repeats: bool) -> Histories:
@@ -127,7 +172,7 @@ def train_epoch(
     ranker: Ranker,
     task: EncoderTask,
     optimizer: torch.optim.Optimizer,
-    average: AveragedModel,
+    average: MovingAverage,
     rng: np.random.Generator,
 ) -> float:
     """One pass over the log, or as much of it as an epoch may be; returns the mean loss.
@@ -148,23 +193,23 @@ def train_epoch(
         with torch.autocast(
             ranker.device.type, torch.bfloat16, enabled=ranker.device.type == "cuda"
         ):
-            loss = _chunk_loss(ranker, task, chunk, rng)
+            loss = _chunk_loss(ranker, task, chunk, draw_negatives(task, rng))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        average.update_parameters(ranker)
+        average.follow(ranker)
         losses.append(loss.detach())
     return float(torch.stack(losses).mean()) if losses else 0.0
 
 
-def _read_chunk(ranker: Ranker, task: EncoderTask, chunk: Chunk) -> _Targets:
+def _read_chunk(ranker: Ranker, task: EncoderTask, chunk: Chunk) -> Targets:
     batch, rows = pad_rows(
         task.log, chunk.starts, chunk.ends, ranker.scale, events=ranker.shape.events
     )
     batch = to_device(batch, ranker.device)
     taken = rows[rows >= 0]
-    return _Targets(
+    return Targets(
         batch=batch,
         rows=taken,
         item=batch.item[batch.mask],
@@ -173,48 +218,37 @@ def _read_chunk(ranker: Ranker, task: EncoderTask, chunk: Chunk) -> _Targets:
     )
 
 
-def _chunk_loss(
-    ranker: Ranker, task: EncoderTask, chunk: Chunk, rng: np.random.Generator
-) -> Tensor:
+def _chunk_loss(ranker: Ranker, task: EncoderTask, chunk: Chunk, drawn: IntArray) -> Tensor:
     target = _read_chunk(ranker, task, chunk)
     if task.sampling is None:
-        losses = _full_losses(ranker, task, target, ranker.item_encoder(task.inputs))
+        losses = full_losses(ranker, task, target, ranker.item_encoder(task.inputs))
     else:
-        drawn = rng.choice(len(task.sampling), task.negatives, p=task.sampling)
         frequency = torch.from_numpy(task.sampling[drawn] * task.negatives).log()
-        losses = _sampled_losses(
-            ranker,
-            task,
-            target,
-            torch.from_numpy(drawn).to(ranker.device),
-            frequency.to(ranker.device),
-        )
-    return (losses * target.weight).sum() / target.weight.sum()
+        items = distinct(target, torch.from_numpy(drawn).to(ranker.device))
+        losses = sampled_losses(ranker, task, target, items, frequency.to(ranker.device))
+    return weighted_mean(losses, target.weight)
 
 
-def _full_losses(ranker: Ranker, task: EncoderTask, target: _Targets, vectors: Tensor) -> Tensor:
+def full_losses(ranker: Ranker, task: EncoderTask, target: Targets, vectors: Tensor) -> Tensor:
     """(r,) cross-entropy against every item; vectors (n, dim)."""
     states = ranker.history_encoder(target.batch, vectors[target.batch.item])[:, :-1]
-    taste, gates = ranker.user_states(states[target.batch.mask])
+    taste, gates = ranker.user_states(target.of_places(states))
     logits = taste @ vectors.T + _prior(gates, task.prior[target.snapshot])
     return functional.cross_entropy(logits.float(), target.item, reduction="none")
 
 
-def _sampled_losses(
-    ranker: Ranker, task: EncoderTask, target: _Targets, drawn: Tensor, log_frequency: Tensor
+def sampled_losses(
+    ranker: Ranker, task: EncoderTask, target: Targets, items: Occurrences, log_frequency: Tensor
 ) -> Tensor:
     """(r,) cross-entropy against drawn items (m,), corrected for how often each is drawn."""
-    batch = target.batch
-    needed, place = torch.unique(torch.cat([batch.item.flatten(), drawn]), return_inverse=True)
-    own = place[: batch.item.numel()].view_as(batch.item)
-    negative = place[batch.item.numel() :]
-    vectors = ranker.item_encoder(task.inputs, needed)
-    states = ranker.history_encoder(batch, vectors[own])[:, :-1]
-    taste, gates = ranker.user_states(states[batch.mask])
-    logits = taste @ vectors[negative].T + _prior(gates, task.prior[:, drawn][target.snapshot])
+    vectors = ranker.item_encoder(task.inputs, items.item)
+    states = ranker.history_encoder(target.batch, vectors[items.own])[:, :-1]
+    taste, gates = ranker.user_states(target.of_places(states))
+    basis = task.prior[:, items.drawn][target.snapshot]
+    logits = taste @ vectors[items.negative].T + _prior(gates, basis)
     logits = subtract_log_frequency(logits.float(), log_frequency)
-    logits = mask_accidental_hits(logits, drawn, target.item)
-    positive = (taste * vectors[own[batch.mask]]).sum(-1)
+    logits = mask_accidental_hits(logits, items.drawn, target.item)
+    positive = (taste * vectors[target.of_places(items.own)]).sum(-1)
     positive = positive + (gates * task.prior[target.snapshot, target.item]).sum(-1)
     logits = torch.cat([positive.unsqueeze(1).float(), logits], dim=1)
     return torch.logsumexp(logits, dim=1) - logits[:, 0]
@@ -241,12 +275,16 @@ def next_item_loss(
     ends = log.offsets[1:][users]
     starts = np.maximum(ends - ranker.shape.length, log.offsets[:-1][users])
     vectors = ranker.item_encoder(task.inputs)
-    total, weight = 0.0, 0.0
+    # In float64 and on the device: a card that is asked for a number waits.
+    total, weight = (
+        vectors.new_zeros((), dtype=torch.float64),
+        vectors.new_zeros((), dtype=torch.float64),
+    )
     order = np.argsort(ends - starts, kind="stable")
     for part in np.array_split(order, -(-len(order) // 16)) if len(order) else []:
         target = _read_chunk(ranker, task, Chunk(starts[part], ends[part]))
         chosen = torch.from_numpy(log.timestamp[target.rows] >= start).to(ranker.device)
-        losses = _full_losses(ranker, task, target, vectors)[chosen]
-        total += float((losses * target.weight[chosen]).sum())
-        weight += float(target.weight[chosen].sum())
-    return total / max(weight, 1e-9)
+        losses = full_losses(ranker, task, target, vectors)[chosen]
+        total += (losses * target.weight[chosen]).sum()
+        weight += target.weight[chosen].sum()
+    return float(total) / max(float(weight), 1e-9)

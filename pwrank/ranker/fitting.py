@@ -29,7 +29,6 @@ from pwrank.ranker.encoder_training import (
     fit_prior,
     make_timeline,
     next_item_loss,
-    train_epoch,
 )
 from pwrank.ranker.examples import (
     active_before,
@@ -48,6 +47,7 @@ from pwrank.ranker.held_out_training import (
 )
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker, RankerShape
+from pwrank.ranker.optimising import epoch_of, make_optimizer
 from pwrank.ranker.popularity import item_activity
 from pwrank.ranker.preference_training import learn_preference
 from pwrank.ranker.ridge import ridge_of
@@ -77,22 +77,6 @@ def build_ranker(log: Histories, catalogue: Catalogue, config: TrainConfig, seed
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Ranker(shape, tuple(catalogue.item_ids.tolist()), catalogue.category_names)
-
-
-def make_optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW on everything that stage one trains; the heads have their own."""
-    named = [
-        (name, value)
-        for name, value in ranker.named_parameters()
-        if not name.startswith(("prior.", "retrieval_head.", "pair_scorer.", "calibrator."))
-    ]
-    return torch.optim.AdamW(
-        [
-            {"params": [v for _, v in named if v.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [v for _, v in named if v.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-    )
 
 
 def prepare_encoder_task(
@@ -181,7 +165,7 @@ def _train_encoder(
         optimizer,
         Epochs(phase, planned, config.patience),
         Step(
-            lambda average, rng: train_epoch(ranker, task, optimizer, average, rng),
+            epoch_of(ranker, task, optimizer),
             None if start is None else validate,
         ),
         seed=fit.seed,

@@ -6,10 +6,11 @@ missing for an item the log has never seen, so that the text alone must do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,18 @@ class ItemInputs:
     """(n + 1,) int64."""
     category_labels: Tensor
     """(k,) int64, in the model's own category vocabulary; 0 = not in it."""
+    label_table: Tensor | None = None
+    """(n, most labels of an item) int64, the same labels, 0 where there are fewer."""
+
+
+def with_label_table(inputs: ItemInputs) -> ItemInputs:
+    """The same, for steps whose shapes must not depend on which items they need."""
+    lengths = inputs.category_offsets.diff()
+    wide = max(int(lengths.max()), 1) if len(lengths) else 1
+    table = inputs.category_labels.new_zeros(len(lengths), wide)
+    place = torch.arange(wide, device=table.device)
+    table[place < lengths.unsqueeze(1)] = inputs.category_labels
+    return replace(inputs, label_table=table)
 
 
 class ItemEncoder(nn.Module):
@@ -50,17 +63,27 @@ class ItemEncoder(nn.Module):
     def forward(self, inputs: ItemInputs, rows: Tensor | None = None) -> Tensor:
         """(n, dim), or (len(rows), dim) for the given items only."""
         text, identity = inputs.text, inputs.identity
-        labels, offsets = inputs.category_labels, inputs.category_offsets
         if rows is not None:
             text, identity = text[rows], identity[rows]
-            labels, offsets = _select_bags(labels, offsets, rows)
         if self.training and self.id_dropout > 0:
             dropped = torch.rand(identity.shape, device=identity.device) < self.id_dropout
             identity = identity.masked_fill(dropped, 0)
         vectors: Tensor = self.text(text) + self.identity(identity)
-        if len(labels):
-            vectors = vectors + self.category(labels, offsets)
+        if len(inputs.category_labels):
+            vectors = vectors + self._categories(inputs, rows)
         return vectors
+
+    def _categories(self, inputs: ItemInputs, rows: Tensor | None) -> Tensor:
+        """Mean of the embeddings of each item's categories."""
+        if inputs.label_table is not None:
+            table = inputs.label_table if rows is None else inputs.label_table[rows]
+            weight = self.category.weight
+            return functional.embedding_bag(table, weight, mode="mean", padding_idx=0)
+        labels, offsets = inputs.category_labels, inputs.category_offsets
+        if rows is not None:
+            labels, offsets = _select_bags(labels, offsets, rows)
+        bags: Tensor = self.category(labels, offsets)
+        return bags
 
 
 def _select_bags(labels: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

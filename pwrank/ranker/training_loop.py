@@ -10,7 +10,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from pwrank.ranker.checkpoints import (
     load_checkpoint,
@@ -21,6 +20,7 @@ from pwrank.ranker.checkpoints import (
     without_prefix,
 )
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.moving_average import MovingAverage
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called as progress(phase, epochs done, epochs planned, figures)."""
@@ -53,25 +53,10 @@ class Epochs:
 class Step:
     """What one epoch does, and how good the result is."""
 
-    train: Callable[[AveragedModel, np.random.Generator], float]
+    train: Callable[[MovingAverage, np.random.Generator], float]
     """Trains one epoch and averages the weights as it goes; returns the training loss."""
     validate: Callable[[Ranker], float] | None
     """Validation loss, lower is better; None = the newest epoch is the best."""
-
-
-def moving_average(ranker: Ranker, decay: float) -> AveragedModel:
-    """Weights averaged over the last steps, some 1 / (1 - decay) of them, fewer at the start.
-
-    Steps over a small log are noisy, and the noise is in the weights; their average is what a
-    falling learning rate would reach, without knowing the number of epochs beforehand (Izmailov et
-    al. 2018; Morales-Brotons et al. 2024).
-    """
-
-    def blend(average: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
-        count = float(steps)
-        return average.lerp(new, 1.0 - min(decay, (1.0 + count) / (10.0 + count)))
-
-    return AveragedModel(ranker, avg_fn=blend)
 
 
 def run_epochs(
@@ -91,7 +76,7 @@ def run_epochs(
     phase goes on as if it had not been killed.
     """
     folder = None if checkpoint is None else checkpoint / epochs.phase
-    average = moving_average(ranker, decay)
+    average = MovingAverage(ranker, decay)
     averaged = cast("Ranker", average.module)
     best = _copy(ranker)
     if (found := load_checkpoint(folder)) is not None:
@@ -126,7 +111,7 @@ def _copy(ranker: Ranker) -> dict[str, Tensor]:
 
 def _save(
     folder: Path,
-    state: tuple[Ranker, AveragedModel, torch.optim.Optimizer],
+    state: tuple[Ranker, MovingAverage, torch.optim.Optimizer],
     best: dict[str, Tensor],
     epochs: Epochs,
 ) -> None:

@@ -54,10 +54,11 @@ def pwrank_epoch(log: Histories) -> Any:
     from pwrank.config import TrainConfig
     from pwrank.ranker.catalogue import plain_catalogue
     from pwrank.ranker.encoder_training import train_epoch
-    from pwrank.ranker.fitting import build_ranker, make_optimizer, prepare_encoder_task
+    from pwrank.ranker.fitting import build_ranker, prepare_encoder_task
     from pwrank.ranker.held_out_training import Evidence
+    from pwrank.ranker.moving_average import MovingAverage
+    from pwrank.ranker.optimising import make_optimizer
     from pwrank.ranker.popularity import item_activity
-    from pwrank.ranker.training_loop import moving_average
 
     rng = np.random.default_rng(1)
     text = rng.standard_normal((ITEMS, TEXT_DIM)).astype(np.float32)
@@ -68,7 +69,7 @@ def pwrank_epoch(log: Histories) -> Any:
     ranker = build_ranker(log, catalogue, config, 0)
     task = prepare_encoder_task(ranker, log, evidence, config, ridge=300.0)
     optimizer = make_optimizer(ranker, config)
-    average = moving_average(ranker, config.averaging)
+    average = MovingAverage(ranker, config.averaging)
     return lambda: train_epoch(ranker, task, optimizer, average, np.random.default_rng(2))
 
 
