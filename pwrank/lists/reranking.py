@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pwrank.config import RerankConfig
 from pwrank.lists.exploration import added_last, keep_ranks
+from pwrank.ranker.compiled import aligned, compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
+ZERO = np.float32(0.0)
 LAST_PLACE = 0xFFFFFFFF
 """Places of a list are numbers of 32 bits."""
 
@@ -63,7 +66,7 @@ def rerank(
     explored = np.zeros(places.shape, np.bool_)
     if config.diversity or config.novelty:
         for user, row in enumerate(order):
-            places[user] = _rearrange(row, candidates[user], facts, config)[:k]
+            places[user] = _rearrange(row, candidates[user], facts, config, k)
     if config.max_per_category:
         for user in range(len(order)):
             rest = _followed_by(places[user], order[user])
@@ -81,8 +84,10 @@ def _followed_by(first: IntArray, order: IntArray) -> IntArray:
     return np.concatenate([first, order[~np.isin(order, first)]])
 
 
-def _rearrange(order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig) -> IntArray:
-    """Maximal marginal relevance over the first `window` places, novelty being part of relevance.
+def _rearrange(
+    order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig, k: int
+) -> IntArray:
+    """The first k by maximal marginal relevance over `window` places, novelty part of relevance.
 
     Relevance and novelty are ranks among those places, by score and by fewest interactions, both
     scaled to 0..1, so that the dials mean the same for any model and any catalogue.
@@ -90,23 +95,53 @@ def _rearrange(order: IntArray, rows: IntArray, facts: ItemFacts, config: Rerank
     usable = int((rows[order] >= 0).sum())
     window = order[: min(config.window, usable)]
     if len(window) < 2:  # noqa: PLR2004 - nothing to rearrange
-        return order
-    vectors = facts.text[rows[window]]
-    likeness = vectors @ vectors.T
+        return order[:k]
     scored = np.linspace(1.0, 0.0, len(window))
     seldom = np.empty(len(window))
     seldom[np.argsort(facts.interactions[rows[window]], kind="stable")] = scored
-    relevance = (1 - config.novelty) * scored + config.novelty * seldom
-    nearest = np.zeros(len(window))
-    left = np.ones(len(window), np.bool_)
-    chosen = []
-    for _ in range(len(window)):
-        gain = (1 - config.diversity) * relevance - config.diversity * nearest
-        best = int(np.argmax(np.where(left, gain, -np.inf)))
-        chosen.append(best)
-        left[best] = False
-        nearest = np.maximum(nearest, likeness[best])
-    return np.concatenate([window[chosen], order[len(window) :]])
+    worth = (1 - config.diversity) * ((1 - config.novelty) * scored + config.novelty * seldom)
+    chosen = np.empty(min(k, len(window)), np.int64)
+    if config.diversity:
+        _choose(worth, config.diversity, aligned(facts.text[rows[window]]), chosen)
+    else:
+        chosen[:] = np.argsort(-worth, kind="stable")[: len(chosen)]
+    return np.concatenate([window[chosen], order[len(window) :]])[:k]
+
+
+@compiled
+def _choose(
+    worth: npt.NDArray[np.float64], diversity: float, vectors: FloatArray, chosen: IntArray
+) -> None:
+    """Into chosen (m,), one after the other: what gains most, of equal ones the first.
+
+    The gain is worth (w,) less `diversity` times the likeness to the nearest of those chosen
+    before, by vectors (w, d), and at least 0. Likenesses are computed for what is chosen only,
+    four at once.
+    """
+    width, last = vectors.shape[1], len(worth) - 1
+    dearth = np.zeros(len(worth))
+    for number in range(len(chosen)):
+        best, most = 0, -np.inf
+        for place in range(len(worth)):
+            gain = worth[place] - dearth[place]
+            if gain > most:
+                best, most = place, gain
+        chosen[number] = best
+        mine = vectors[best]
+        for first in range(0, last + 1, 4):
+            second, third, fourth = min(first + 1, last), min(first + 2, last), min(first + 3, last)
+            one, two, three, four = vectors[first], vectors[second], vectors[third], vectors[fourth]
+            a, b, c, d = ZERO, ZERO, ZERO, ZERO
+            for k in range(width):
+                a += mine[k] * one[k]
+                b += mine[k] * two[k]
+                c += mine[k] * three[k]
+                d += mine[k] * four[k]
+            dearth[first] = max(dearth[first], diversity * a)
+            dearth[second] = max(dearth[second], diversity * b)
+            dearth[third] = max(dearth[third], diversity * c)
+            dearth[fourth] = max(dearth[fourth], diversity * d)
+        dearth[best] = np.inf
 
 
 def _cap_categories(

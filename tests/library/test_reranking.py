@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
@@ -101,6 +102,39 @@ def test_no_category_exceeds_its_cap_in_the_window_where_others_can_take_its_pla
 def test_a_diversity_of_next_to_nothing_changes_nothing(drawn, weight):
     plain, _ = reranked(*drawn, RerankConfig(explore=0), ITEMS)
     assert (reranked(*drawn, RerankConfig(diversity=weight, explore=0), ITEMS)[0] == plain).all()
+
+
+def plainly_rearranged(order, rows, known, dial):
+    """Maximal marginal relevance as it is defined, over the whole window."""
+    window = order[: min(dial.window, int((rows[order] >= 0).sum()))]
+    if len(window) < 2:
+        return order
+    vectors = known.text[rows[window]]
+    likeness = vectors @ vectors.T
+    scored, seldom = np.linspace(1.0, 0.0, len(window)), np.empty(len(window))
+    seldom[np.argsort(known.interactions[rows[window]], kind="stable")] = scored
+    relevance = (1 - dial.novelty) * scored + dial.novelty * seldom
+    nearest, left, chosen = np.zeros(len(window)), np.ones(len(window), bool), []
+    for _ in window:
+        gain = (1 - dial.diversity) * relevance - dial.diversity * nearest
+        chosen.append(int(np.argmax(np.where(left, gain, -np.inf))))
+        left[chosen[-1]] = False
+        nearest = np.maximum(nearest, likeness[chosen[-1]])
+    return np.concatenate([window[chosen], order[len(window) :]])
+
+
+@settings(deadline=None, max_examples=200)
+@given(lists(), dials, st.integers(1, ITEMS), st.booleans())
+def test_relevance_and_likeness_are_weighed_as_they_are_defined(drawn, some, k, alike):
+    scores, candidates = drawn
+    dial = some.model_copy(update={"max_per_category": 0, "explore": 0.0})
+    known = facts()
+    if alike:  # products without a rounding, so that gains are often equal
+        known = replace(known, text=np.sign(known.text) * np.float32(0.25))
+    order = by_score(scores, candidates)
+    places, _ = rerank(order, candidates, known, dial, k=k)
+    for mine, row, rows in zip(places, order, candidates, strict=True):
+        assert mine.tolist() == plainly_rearranged(row, rows, known, dial)[:k].tolist()
 
 
 def test_diversity_puts_what_is_unlike_before_what_is_alike():
