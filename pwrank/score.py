@@ -36,6 +36,7 @@ from pwrank.lists.sources_of_ranks import (
 )
 from pwrank.lists.user_lists import UserLists, as_frame, empty_lists
 from pwrank.lists.workers import in_order, workers_of_a_shard
+from pwrank.machine import hand_back_freed_memory
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.model import Ranker, UserTable
@@ -108,6 +109,7 @@ def score_shard(
     path = folder / part_name(shard)
     if is_whole(path):
         return Part(pq.read_metadata(path).num_rows, reused=True)
+    hand_back_freed_memory()  # of the shard before: the peak is that of one, not of a hundred
     with _LOADING:
         scorer = load_scorer(store.lake, night)
     history_path = history_paths(store, night.histories)[shard]

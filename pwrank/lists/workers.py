@@ -13,7 +13,7 @@ import faiss
 import torch
 
 from pwrank.config import RuntimeConfig
-from pwrank.machine import usable_cores
+from pwrank.machine import share_freed_memory, usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +32,7 @@ def workers_of_a_shard(runtime: RuntimeConfig) -> int:
 def in_order(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
     """Each task with its result, in the order of the tasks; an error ends it at the first."""
     waiting: deque[tuple[T, Future[R]]] = deque()
+    share_freed_memory()
     with _SINGLE_THREADED, ThreadPoolExecutor(workers, initializer=_use_one_core) as pool:
         try:
             for task in tasks:
