@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baselines",
         metavar="A,B",
-        help="only these: popularity, recent_popularity, item_knn, ease, ials, bpr, sasrec, "
+        help="only these: popularity, recent_popularity, item_knn, ease, ials, bpr, neumf, sasrec, "
         "text_only (default: all of them)",
     )
     parser.add_argument(

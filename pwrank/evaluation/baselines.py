@@ -1,9 +1,9 @@
 """What a large model has to beat, behind one interface: popularity, all-time and recent.
 
 All answer `rank(users, k=…)` with a frame `user_id, rank, item_id`, so a report or a quality board
-treats them alike; the others are in `item_baselines`, `vector_baselines` and `sasrec`. Memory is
-bounded by the batch of users asked for: nothing of users x items is ever held. Equal scores are
-ordered by popularity, then by item id, so a tie never knows which item will be the hit.
+treats them alike; the others are in `item_baselines`, `vector_baselines`, `neumf` and `sasrec`.
+Memory is bounded by the batch of users asked for: nothing of users x items is ever held. Equal
+scores are ordered by popularity, then by item id, so a tie never knows which item will be the hit.
 """
 
 from __future__ import annotations

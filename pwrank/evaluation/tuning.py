@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any
 
 from pwrank.errors import ConfigError
-from pwrank.evaluation import metrics
+from pwrank.evaluation import metrics, neumf, sasrec
 from pwrank.evaluation.baselines import Baseline, popularity_list, recent_popularity
 from pwrank.evaluation.item_baselines import EASE_MAX_ITEMS, ease, item_knn
 from pwrank.evaluation.known_log import KnownLog, SplitRule, inner_split
-from pwrank.evaluation.sasrec import EPOCHS, MOST_WORK, epochs_affordable, fit_sasrec
+from pwrank.evaluation.neumf import fit_neumf
+from pwrank.evaluation.neumf_network import DIM as NEUMF_DIM
+from pwrank.evaluation.sasrec import fit_sasrec
 from pwrank.evaluation.vector_baselines import NO_IMPLICIT, bpr, has_implicit, ials, text_only
 from pwrank.store import Progress
 
@@ -47,6 +49,8 @@ class Family:
     """Fitted instead while settings are compared, where `fit` takes too long."""
     stopped: Callable[[KnownLog, Judge], Settings] | None = None
     """(log, judge) -> settings found by early stopping, where there is no grid."""
+    most: int = 0
+    """Settings that early stopping compares at most."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,13 @@ def _no_factors(log: KnownLog) -> str:
     return f"{rows:,} users and items are more than {most:,}" if rows > most else ""
 
 
-def _too_much_work(log: KnownLog) -> str:
-    if epochs_affordable(log):
+def _too_many_items(log: KnownLog) -> str:
+    if sasrec.epochs_affordable(log):
         return ""
     rows, items = log.rows.height, len(log.items)
     return (
         f"a full softmax over {items:,} items for {rows:,} interactions takes more than "
-        f"{MOST_WORK:.0e} multiplications"
+        f"{sasrec.MOST_WORK:.0e} multiplications"
     )
 
 
@@ -133,7 +137,27 @@ def _sasrec(log: KnownLog, *, epochs: int) -> Baseline:
 
 
 def _stop_sasrec(log: KnownLog, judge: Judge) -> Settings:
-    return {"epochs": fit_sasrec(log, epochs=epochs_affordable(log), judge=judge)[1]}
+    return {"epochs": fit_sasrec(log, epochs=sasrec.epochs_affordable(log), judge=judge)[1]}
+
+
+def _too_many_pairs(log: KnownLog) -> str:
+    rows, most = len(log.matrix.users) + len(log.matrix.items), FACTOR_CELLS // (2 * NEUMF_DIM)
+    if rows > most:
+        return f"{rows:,} users and items are more than {most:,}"
+    if neumf.epochs_affordable(log):
+        return ""
+    return (
+        f"{log.rows.height:,} interactions, and {rows:,} users and items to judge it by, take more "
+        f"than {neumf.MOST_WORK:.0e} multiplications"
+    )
+
+
+def _neumf(log: KnownLog, *, epochs: int) -> Baseline:
+    return fit_neumf(log, epochs=epochs)[0]
+
+
+def _stop_neumf(log: KnownLog, judge: Judge) -> Settings:
+    return {"epochs": fit_neumf(log, epochs=neumf.epochs_affordable(log), judge=judge)[1]}
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -155,7 +179,8 @@ FAMILIES: Mapping[str, Family] = {
         bpr,
         _no_factors,
     ),
-    "sasrec": Family((), _sasrec, _too_much_work, stopped=_stop_sasrec),
+    "neumf": Family((), _neumf, _too_many_pairs, stopped=_stop_neumf, most=neumf.EPOCHS[1]),
+    "sasrec": Family((), _sasrec, _too_many_items, stopped=_stop_sasrec, most=sasrec.EPOCHS[1]),
     "text_only": Family(_grid(last=(1, 5, 20, 0), centred=(False, True)), text_only, _no_text),
 }
 """By name, in the order of the board."""
@@ -172,7 +197,7 @@ def chosen_names(wanted: Iterable[str] | None) -> list[str]:
 
 def fits_planned(names: Iterable[str]) -> int:
     """Settings that will be compared at most: what a progress bar needs beforehand."""
-    most = {name: len(FAMILIES[name].grid) or max(EPOCHS) for name in names}
+    most = {name: len(FAMILIES[name].grid) or FAMILIES[name].most for name in names}
     return sum(count for count in most.values() if count > 1)
 
 

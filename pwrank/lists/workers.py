@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import faiss
 import torch
@@ -17,6 +17,9 @@ from pwrank.machine import share_freed_memory, usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+Run = Callable[[Sequence[Callable[[], Any]]], list[Any]]
+"""Does pieces of work beside each other; their results in order."""
 
 AHEAD = 2
 """Tasks a worker has waiting, so that it never idles and a killed run does not finish them all."""
@@ -45,6 +48,17 @@ def in_order(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterat
                 yield done, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def beside_each_other(workers: int) -> Iterator[Run]:
+    """A way to do pieces of work on one core each, again and again with the same threads."""
+    with _SINGLE_THREADED, ThreadPoolExecutor(workers, initializer=_use_one_core) as pool:
+        yield lambda pieces: list(pool.map(_call, pieces))
+
+
+def _call(piece: Callable[[], Any]) -> Any:
+    return piece()
 
 
 def _use_one_core() -> None:
