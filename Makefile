@@ -45,6 +45,9 @@ licences: .venv/.test
 	$(PIP) --editable '.[benchmark,demo,test]'
 	touch $@
 
+bench-train: .venv-bench/.installed .venv-recbole/.installed
+	@.venv-bench/bin/python tests/benchmarks/bench_train.py --recbole .venv-recbole/bin/python $(BENCH)
+
 # What pwrank is measured against, apart from what it runs and is tested with.
 .venv-bench/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-bench
@@ -52,5 +55,14 @@ licences: .venv/.test
 	  --constraint constraints.txt --editable '.[demo,benchmark]' sentence-transformers
 	touch $@
 
+# RecBole 1.2 needs numpy 1, and for a NeuMF a part of what it asks for; the same torch as pwrank.
+.venv-recbole/.installed: constraints.txt
+	$(PYTHON) -m venv .venv-recbole
+	.venv-recbole/bin/python -m pip install --quiet --disable-pip-version-check --no-deps recbole==1.2.1
+	grep '^torch==' constraints.txt | .venv-recbole/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --requirement /dev/stdin 'numpy<2' 'pandas<2.3' 'scipy<1.14' \
+	  colorama colorlog plotly psutil pyyaml scikit-learn tabulate tensorboard texttable thop tqdm
+	touch $@
+
 clean:
-	rm -rf .venv .venv-bench pwrank-demo
+	rm -rf .venv .venv-bench .venv-recbole pwrank-demo

@@ -33,7 +33,7 @@ NEGATIVES = 4
 """Drawn for each interaction, as in the paper."""
 EPOCHS = (5, 60)
 """At least and at most."""
-PATIENCE = 3
+PATIENCE = 5
 """Epochs without a better validation figure before stopping."""
 USUAL_WORK = 5e12
 """Multiplications of one training with its judgements: some 100 seconds on two cores."""

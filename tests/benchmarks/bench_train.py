@@ -1,32 +1,38 @@
-"""Training: an epoch of the default encoder against a plain NeuMF and the article's own loop.
+"""Training: NeuMF against RecBole, plain torch and the article's loop; the default encoder's cost.
 
-    python tests/benchmarks/bench_train.py [--json] [--repeats 3] [--interactions 20000]
+    make bench-train BENCH="[--json] [--repeats 5]"
+    python tests/benchmarks/bench_train.py [--recbole PYTHON] [--users 6000] [--items 10000]
 
-NeuMF (He et al. 2017, as RecBole has it: both towers of 64, hidden layers 128-64-32, one sampled
-negative a positive, batches of 2,048, Adam) is written here in vectorised torch: RecBole 1.2 needs
-`np.float_`, which numpy 2 does not have. The article's loop takes one row at a time through an
-embedding model (concatenation, one linear layer, squared error, SGD).
+All train the same NeuMF (see neumf_peers.py) on the same pairs, in turn. RecBole 1.2 needs numpy 1,
+so that it runs in `.venv-recbole`, which `make bench-train` makes; without `--recbole` its part is
+left out. FLOPs of an interaction are those of the plain form, so a form that needs fewer has the
+larger share of the matrix product rate (float32, measured by the same process).
 
-The encoder does more for an interaction than its peers: it reads the history before it and ranks
-the target against 1,024 items. Its FLOPs are counted, and told as a share of the matrix product
-rate that the same process reaches.
+The default encoder does more for an interaction: it reads the history before it and ranks the
+target against 1,024 items. Its FLOPs are counted as they happen.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import statistics
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import neumf_peers as peers
 import numpy as np
 
 if TYPE_CHECKING:
     from pwrank.ranker.history import Histories
 
-ITEMS, USERS, TEXT_DIM = 10_000, 400, 384
-ROWS_OF_THE_ARTICLE = 200
+TEXT_DIM = 384
+READERS, READ_ITEMS = 400, 10_000
+"""Users and items of the log that the encoder reads."""
+NEUMF_FLOPS = 2 * 3 * 2 * (128 * 128 + 128 * 64 + 64 * 32 + 32 + 64)
+"""Of an interaction and its negative: two pairs, forth and twice back."""
 
 
 def some_log(interactions: int) -> Histories:
@@ -34,12 +40,12 @@ def some_log(interactions: int) -> Histories:
     from pwrank.ranker.history import Histories
 
     rng = np.random.default_rng(0)
-    user = np.sort(rng.integers(0, USERS, interactions))
-    offsets = np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64)
+    user = np.sort(rng.integers(0, READERS, interactions))
+    offsets = np.searchsorted(user, np.arange(READERS + 1)).astype(np.int64)
     since = np.arange(interactions) - offsets[user]
     return Histories(
         offsets=offsets,
-        item=(ITEMS * rng.random(interactions) ** 3).astype(np.int64),
+        item=(READ_ITEMS * rng.random(interactions) ** 3).astype(np.int64),
         timestamp=(1_700_000_000 + user * 10 + since * 86_400).astype(np.int64),
         event=np.zeros(interactions, np.int16),
         rating=np.full(interactions, np.nan, np.float32),
@@ -47,7 +53,7 @@ def some_log(interactions: int) -> Histories:
     )
 
 
-def pwrank_epoch(log: Histories) -> Any:
+def encoder_epoch(log: Histories) -> Any:
     """A function that trains one epoch of the default encoder."""
     import torch
 
@@ -61,10 +67,11 @@ def pwrank_epoch(log: Histories) -> Any:
     from pwrank.ranker.popularity import item_activity
 
     rng = np.random.default_rng(1)
-    text = rng.standard_normal((ITEMS, TEXT_DIM)).astype(np.float32)
-    catalogue = plain_catalogue(np.arange(ITEMS), text / np.linalg.norm(text, axis=1)[:, None])
+    text = rng.standard_normal((READ_ITEMS, TEXT_DIM)).astype(np.float32)
+    text /= np.linalg.norm(text, axis=1)[:, None]
+    catalogue = plain_catalogue(np.arange(READ_ITEMS), text)
     config = TrainConfig(ease_items=500, prior_steps=2)
-    evidence = Evidence(log, catalogue, item_activity(log, ITEMS), repeats=False)
+    evidence = Evidence(log, catalogue, item_activity(log, READ_ITEMS), repeats=False)
     torch.manual_seed(0)
     ranker = build_ranker(log, catalogue, config, 0)
     task = prepare_encoder_task(ranker, log, evidence, config, ridge=300.0)
@@ -73,67 +80,51 @@ def pwrank_epoch(log: Histories) -> Any:
     return lambda: train_epoch(ranker, task, optimizer, average, np.random.default_rng(2))
 
 
-def neumf_epoch(log: Histories) -> Any:
-    """A function that trains one epoch of NeuMF."""
-    import torch
-    from torch import nn
+def encoder_cost(interactions: int, repeats: int, ceiling: float) -> dict[str, float]:
+    """What an epoch of the default encoder takes."""
+    from ceiling import seconds
+    from torch.utils.flop_counter import FlopCounterMode
 
-    class NeuMF(nn.Module):
-        """Matrix factorisation and a perceptron, side by side."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.factors = nn.ModuleList([nn.Embedding(n, 64) for n in (USERS, ITEMS)])
-            self.inputs = nn.ModuleList([nn.Embedding(n, 64) for n in (USERS, ITEMS)])
-            sizes = (128, 128, 64, 32)
-            layers: list[nn.Module] = []
-            for wide, narrow in itertools.pairwise(sizes):
-                layers += [nn.Linear(wide, narrow), nn.ReLU()]
-            self.perceptron, self.out = nn.Sequential(*layers), nn.Linear(64 + 32, 1)
-
-        def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-            product = self.factors[0](user) * self.factors[1](item)
-            pair = torch.cat([self.inputs[0](user), self.inputs[1](item)], dim=1)
-            return self.out(torch.cat([product, self.perceptron(pair)], dim=1)).squeeze(1)
-
-    model = NeuMF()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    users, items = torch.from_numpy(log.user), torch.from_numpy(log.item)
-
-    def epoch() -> None:
-        for rows in torch.randperm(len(items)).split(2048):
-            negative = torch.randint(0, ITEMS, (len(rows),))
-            user = torch.cat([users[rows], users[rows]])
-            scores = model(user, torch.cat([items[rows], negative]))
-            label = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
-            loss = nn.functional.binary_cross_entropy_with_logits(scores, label)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return epoch
+    epoch = encoder_epoch(some_log(interactions))
+    with FlopCounterMode(display=False) as counter:
+        epoch()
+    flops = counter.get_total_flops() / interactions
+    spent = statistics.median(seconds(epoch)[0] for _ in range(repeats)) / interactions
+    return {
+        "interactions_per_s": 1 / spent,
+        "flops_per_interaction": flops,
+        "share_of_product_rate": flops / spent / ceiling,
+    }
 
 
-def article_rows(log: Histories) -> Any:
-    """A function that trains the article's embedding model on some rows, one at a time."""
-    import torch
-    from torch import nn
+def contests(options: argparse.Namespace, ceiling: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """pwrank's NeuMF against each peer in turn."""
+    from ceiling import contest, seconds
 
-    user_table, item_table = nn.Embedding(USERS, 64), nn.Embedding(ITEMS, 64)
-    layer = nn.Linear(128, 1)
-    parameters = [*user_table.parameters(), *item_table.parameters(), *layer.parameters()]
-    optimizer = torch.optim.SGD(parameters, lr=1e-2)
-    users, items = torch.from_numpy(log.user), torch.from_numpy(log.item)
-
-    def some_rows() -> None:
-        for row in range(ROWS_OF_THE_ARTICLE):
-            pair = torch.cat([user_table(users[row]), item_table(items[row])])
-            loss = (layer(pair).squeeze() - 1.0).square()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return some_rows
+    known = peers.generated_pairs(options.users, options.items, options.interactions)
+    own, size = peers.own_epoch(known), known.nnz
+    plain, article = peers.plain_epoch(known), peers.article_rows(known)
+    others = [
+        ("plain vectorised torch", lambda: seconds(plain), size),
+        ("the article's own loop", lambda: seconds(article), peers.ROWS_OF_THE_ARTICLE),
+    ]
+    recbole = peers.RecBole(options.recbole, known) if options.recbole else None
+    if recbole:
+        others.insert(0, ("RecBole", recbole.epoch, size))
+    for name, peer, rows in others:
+        told = contest(lambda: seconds(own), peer, units=(size, rows), repeats=options.repeats)
+        yield (
+            name,
+            {
+                "pwrank_interactions_per_s": 1 / told.own,
+                "peer_interactions_per_s": 1 / told.peer,
+                "ratio": told.ratio,
+                "ratio_processor": told.ratio_processor,
+                "share_of_product_rate": NEUMF_FLOPS / told.own / ceiling,
+            },
+        )
+    if recbole:
+        recbole.close()
 
 
 def main() -> None:
@@ -142,34 +133,30 @@ def main() -> None:
 
     prepare_environment()
     import torch
-    from ceiling import alternate, product_rate
-    from torch.utils.flop_counter import FlopCounterMode
+    from ceiling import product_rate
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--interactions", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--users", type=int, default=6_000)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--interactions", type=int, default=200_000, help="that NeuMF learns from")
+    parser.add_argument("--read", type=int, default=20_000, help="that the encoder learns from")
+    parser.add_argument("--recbole", type=Path, help="a Python that has RecBole; none: left out")
     options = parser.parse_args()
-    log = some_log(options.interactions)
-    epoch = pwrank_epoch(log)
-    with FlopCounterMode(display=False) as counter:
-        epoch()
-    flops = counter.get_total_flops() / options.interactions
-    result: dict[str, Any] = {"flops_per_interaction": flops}
-    for name, peer, rows in (
-        ("NeuMF", neumf_epoch(log), options.interactions),
-        ("the article's loop", article_rows(log), ROWS_OF_THE_ARTICLE),
-    ):
-        told = alternate(epoch, peer, units=(options.interactions, rows), repeats=options.repeats)
-        rate = flops / told.own / product_rate(torch.float32)
-        result[name] = {
-            "pwrank_interactions_per_s": 1 / told.own,
-            "peer_interactions_per_s": 1 / told.peer,
-            "ratio": told.ratio,
-            "ratio_processor": told.ratio_processor,
-            "share_of_product_rate": rate,
-        }
-        print(line(name, result[name]), file=sys.stderr if options.json else sys.stdout)
+    out = sys.stderr if options.json else sys.stdout
+    ceiling = product_rate(torch.float32)
+    result: dict[str, Any] = {"product_flops_per_s": ceiling, "neumf_flops": NEUMF_FLOPS}
+    for name, figures in contests(options, ceiling):
+        result[f"NeuMF: pwrank against {name}"] = figures
+        print(line(name, figures), file=out)
+    result["encoder"] = cost = encoder_cost(options.read, options.repeats, ceiling)
+    print(
+        f"train: default encoder {cost['interactions_per_s']:,.0f} interactions/s of "
+        f"{cost['flops_per_interaction'] / 1e6:.1f} MFLOP "
+        f"({cost['share_of_product_rate']:.0%} of the product rate)",
+        file=out,
+    )
     if options.json:
         json.dump(result, sys.stdout, indent=1)
 
@@ -177,7 +164,7 @@ def main() -> None:
 def line(name: str, figures: dict[str, float]) -> str:
     """One comparison for people."""
     return (
-        f"train: pwrank {figures['pwrank_interactions_per_s']:,.0f} interactions/s "
+        f"train: NeuMF, pwrank {figures['pwrank_interactions_per_s']:,.0f} interactions/s "
         f"({figures['share_of_product_rate']:.0%} of the product rate), "
         f"{name} {figures['peer_interactions_per_s']:,.0f}: {figures['ratio']:.2f} times "
         f"({figures['ratio_processor']:.2f} in processor time)"

@@ -47,13 +47,16 @@ def plain_gradients(network, user, item, label):
     return loss.item(), torch.autograd.grad(loss, [*tables, flat])
 
 
-def taste_log(users=60, length=5):
-    """Two tastes of eight items; a user has some of one."""
+TASTE = 30
+
+
+def taste_log(users=60, length=6):
+    """Two tastes of TASTE items; a user has some of one."""
     midnight = datetime(END.year, END.month, END.day, tzinfo=UTC)
     rows = [
         (
             f"u{user:02d}",
-            f"{'ab'[user % 2]}{(user // 2 + step) % 8}",
+            f"{'ab'[user % 2]}{(7 * user + 11 * step) % TASTE:02d}",
             midnight - timedelta(30 - step),
         )
         for user in range(users)
@@ -61,7 +64,7 @@ def taste_log(users=60, length=5):
     ]
     schema = {"user_id": pl.String, "item_id": pl.String, "occurred_at": pl.Datetime("us", "UTC")}
     frame = pl.DataFrame(rows, schema, orient="row")
-    items = [f"{taste}{number}" for taste in "ab" for number in range(8)]
+    items = [f"{taste}{number:02d}" for taste in "ab" for number in range(TASTE)]
     return KnownLog(frame, pl.Series("item_id", items), END, exclude_seen=True)
 
 
@@ -129,7 +132,7 @@ def test_lists_are_in_the_order_of_the_plain_scores():
     lists.network.users.mul_(50)
     views(lists.network.flat)["bias1"].fill_(0.3)
     user = log.matrix.users[4]
-    ranked = lists.rank(pl.Series([user]), k=20)["item_id"].to_list()
+    ranked = lists.rank(pl.Series([user]), k=len(log.items))["item_id"].to_list()
     items = torch.arange(len(log.items))
     scores = lists.network.scores(torch.full_like(items, 4), items)
     seen = log.matrix.rows(pl.Series([user])).indices
@@ -137,7 +140,8 @@ def test_lists_are_in_the_order_of_the_plain_scores():
     assert ranked == log.matrix.items.gather(order).to_list()
 
 
-def test_it_learns_tastes_and_the_same_again():
+def test_it_learns_tastes_and_the_same_again(monkeypatch):
+    monkeypatch.setattr(neumf, "BATCH", 64)
     log = taste_log()
     lists, epochs = fit_neumf(log, epochs=60)
     assert epochs == 60
@@ -145,7 +149,8 @@ def test_it_learns_tastes_and_the_same_again():
     assert torch.equal(lists.network.users, fit_neumf(log, epochs=60)[0].network.users)
 
 
-def test_it_stops_where_validation_is_best_and_keeps_that_network():
+def test_it_stops_where_validation_is_best_and_keeps_that_network(monkeypatch):
+    monkeypatch.setattr(neumf, "PATIENCE", 3)
     told = iter([0.1, 0.3, 0.2, 0.1, 0.1, 0.9])
     log = taste_log()
     lists, epochs = fit_neumf(log, epochs=9, judge=lambda _lists: next(told))
@@ -178,4 +183,4 @@ def test_its_work_is_bounded(monkeypatch):
     monkeypatch.setattr(neumf, "MOST_WORK", 1.0)
     assert epochs_affordable(log) == 0
     _, skipped = tune_baselines(log, SplitRule(None), ["neumf"])
-    assert skipped["neumf"].startswith("300 interactions, and 76 users and items to judge it by")
+    assert skipped["neumf"].startswith("360 interactions, and 120 users and items to judge it by")
