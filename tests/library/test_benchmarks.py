@@ -17,8 +17,8 @@ SMALL = {
     "score": ["--users", "100", "--items", "300", "--shard-users", "50", "--repeats", "1"],
     "train": ["--interactions", "400", "--read", "400", "--users", "50", "--repeats", "1"],
 }
-"""Arguments that make a benchmark small. `embed` needs a peer that the tests do not install; so does
-the part of `train` against RecBole, which is left out unless it is asked for."""
+"""Arguments that make a benchmark small. `embed` needs a peer that the tests do not install; so
+does the part of `train` against RecBole, which is left out unless it is asked for."""
 
 
 @pytest.mark.parametrize("part", SMALL)
