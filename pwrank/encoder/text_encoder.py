@@ -51,8 +51,8 @@ card must have work for longer than Python takes to ask for it."""
 CUDA_WORKERS = 2
 """One prepares a block and fetches vectors while the other's block is on the card."""
 
-CUDA_TOKENISING = 8
-"""Threads that tokenise for a card: one makes half a million tokens a second."""
+CUDA_TOKENISING = 16
+"""Threads that tokenise for a card: one makes 400,000 tokens a second, 16 of them 3.3 million."""
 
 Vectors = npt.NDArray[np.float32]
 
