@@ -17,6 +17,7 @@ from pwrank.lists.exact_search import Excluded, make_pool, search_exactly
 from pwrank.lists.exploration import Explorable, explorable
 from pwrank.lists.retrieval import build_index, in_blocks, overlap, read_index, write_index
 from pwrank.ranker.history import group_by_user
+from pwrank.ranker.pair_features import history_text
 
 DIM = 8
 
@@ -197,6 +198,7 @@ def explored_world():
     history[0] = torch.tensor(seen[0])
     users.batch = SimpleNamespace(item=history, mask=history > 0)
     text = torch.from_numpy(np.abs(vectors(2000, seed=7)))
+    users.text = history_text(users.batch, text)
     items.table = SimpleNamespace(text=text)
     rare, untouched = np.arange(40), np.arange(9, 40)
     return users, items, Explorable(make_pool(text, untouched), pool_of(vectors(2000), rare)), seen
