@@ -52,13 +52,35 @@ def in_order(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterat
 
 @contextlib.contextmanager
 def beside_each_other(workers: int) -> Iterator[Run]:
-    """A way to do pieces of work on one core each, again and again with the same threads."""
+    """A way to do pieces of work on one core each, again and again with the same threads.
+
+    The caller's thread is one of them: waking another for each piece takes as long as a small one.
+    """
     with _SINGLE_THREADED, ThreadPoolExecutor(workers, initializer=_use_one_core) as pool:
-        yield lambda pieces: list(pool.map(_call, pieces))
+        _use_one_core()
+
+        def run(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
+            results: list[Any] = [None] * len(pieces)
+            waiting = deque(enumerate(pieces))
+            others = [
+                pool.submit(_do, waiting, results) for _ in range(min(workers, len(pieces)) - 1)
+            ]
+            _do(waiting, results)
+            for other in others:
+                other.result()
+            return results
+
+        yield run
 
 
-def _call(piece: Callable[[], Any]) -> Any:
-    return piece()
+def _do(waiting: deque[tuple[int, Callable[[], Any]]], results: list[Any]) -> None:
+    """Pieces, as long as there are any; taking one out is a single step of the interpreter."""
+    while True:
+        try:
+            number, piece = waiting.popleft()
+        except IndexError:
+            return
+        results[number] = piece()
 
 
 def _use_one_core() -> None:
