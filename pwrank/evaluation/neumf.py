@@ -24,7 +24,7 @@ from pwrank.evaluation.neumf_kernels import has_item
 from pwrank.evaluation.neumf_network import DIM, WIDTHS, Network, new_network, views
 from pwrank.evaluation.neumf_training import Trainer
 from pwrank.evaluation.scored_lists import Scores, rank_scored
-from pwrank.lists.workers import beside_each_other, in_order
+from pwrank.lists.workers import beside_each_other, in_order, one_ahead
 from pwrank.ranker.history import FloatArray, IntArray
 
 BATCH = 2048
@@ -138,7 +138,8 @@ def train_epoch(
 ) -> float:
     """One pass over every (user, item) of the matrix in random order. Returns the mean loss."""
     with beside_each_other(torch.get_num_threads()) as run:
-        losses = [trainer.step(*batch, run) for batch in batches(known, rng, negatives)]
+        drawn = one_ahead(batches(known, rng, negatives))
+        losses = [trainer.step(*batch, run) for batch in drawn]
     return float(np.mean(losses)) if losses else 0.0
 
 

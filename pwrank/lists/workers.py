@@ -83,6 +83,16 @@ def _do(waiting: deque[tuple[int, Callable[[], Any]]], results: list[Any]) -> No
         results[number] = piece()
 
 
+def one_ahead(made: Iterable[T]) -> Iterator[T]:
+    """The same, each made while the caller is busy with the one before."""
+    source, end = iter(made), object()
+    with ThreadPoolExecutor(1) as thread:
+        following: Future[Any] = thread.submit(next, source, end)
+        while (found := following.result()) is not end:
+            following = thread.submit(next, source, end)
+            yield found
+
+
 def _use_one_core() -> None:
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
