@@ -22,7 +22,7 @@ from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.candidates import Candidates, find_candidates
-from pwrank.lists.exploration import Explorable, explorable
+from pwrank.lists.exploration import Explorable, explorable, explored_shares
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.ladder import items_without_vector, name_sources
 from pwrank.lists.reranking import ItemFacts, by_score, rerank
@@ -48,7 +48,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 10
+SCORE_VERSION = 11
 """Raise when the same inputs would give other lists."""
 
 
@@ -179,6 +179,9 @@ def score_block(
     found = find_candidates(users, count, items, config.score, rules, explorable=explored)
     scores = night.probability(users, found.rows)
     order = by_score(scores, found.rows)
+    shares = explored_shares(
+        users.histories, items.interactions, rules.explore, rules.explore_below
+    )
     places, kept = rerank(
         order,
         found.rows,
@@ -187,6 +190,7 @@ def score_block(
         k=config.score.k,
         added=found.added,
         untouched=found.untouched,
+        shares=shares[:count],
     )
     chosen = np.take_along_axis(found.rows, places, 1)
     return UserLists(

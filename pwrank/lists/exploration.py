@@ -4,6 +4,8 @@ An item that nobody has touched can be judged by its text alone: those come that
 history, whatever the ranker, which never met one, says of them. Of those with a few interactions
 the ranker knows more. Which kind holds what will be wanted differs between catalogues (are items
 listed before they are first taken, or with it?), so they take turns.
+
+Not everybody wants such items: who never had one gets a third of the ranks that the dial allows.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from pwrank.lists.exact_search import Excluded, Pool, make_pool, search_exactly
 from pwrank.lists.item_index import ItemIndex
 from pwrank.ranker.compiled import compiled
-from pwrank.ranker.history import IntArray
+from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.inner_products import add_inner_products
 from pwrank.ranker.model import ItemTable, UserTable
 
@@ -27,6 +29,20 @@ MOST_UNTOUCHED = 50_000
 EXPLORED_TOGETHER = 20
 """Ranks of which the last ones are explored: the first ten of a list are left alone as long as the
 dial is at most a half."""
+
+
+HUNGRY = 0.15
+"""Appetite for rare items from which on a user gets all the ranks that the dial allows."""
+
+LEAST_OF_DIAL = 1 / 3
+"""Share of those ranks that everybody gets."""
+
+NEWER_THAN_HISTORY = 2.0
+"""What is taken next is rare so many times as often as what was taken before: 1.2 to 5 on the logs
+looked at, since items gather interactions as time goes by."""
+
+BELIEF = 10.0
+"""Interactions' worth of everybody's share that a user's own is shrunk with."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,25 @@ def nearest_untouched(
     order = np.argsort(np.where(found >= 0, -likeness[:, 0], np.inf), axis=1, kind="stable")
     found[:] = np.take_along_axis(found, order, 1)
     found[(users.text[: len(found)] == 0).all(dim=1).numpy()] = -1
+
+
+def explored_shares(
+    histories: Histories, interactions: IntArray, dial: float, most: int
+) -> FloatArray:
+    """(b,) share of each user's ranks that is kept: `dial` for those who take what is rare.
+
+    interactions: (n,) of each item; rare: at most `most` of them. An appetite is the share of rare
+    items among what a user has had, shrunk towards everybody's, and twice that.
+    """
+    rare = interactions <= most
+    everybody = float(interactions[rare].sum()) / max(float(interactions.sum()), 1.0)
+    known = histories.item >= 0
+    user, item = histories.user[known], histories.item[known]
+    had = np.bincount(user, minlength=histories.num_users)
+    had_rare = np.bincount(user, weights=rare[item], minlength=histories.num_users)
+    own = (had_rare + BELIEF * everybody) / (had + BELIEF)
+    part = np.clip(NEWER_THAN_HISTORY * own / HUNGRY, LEAST_OF_DIAL, 1.0)
+    return (dial * part).astype(np.float32)
 
 
 @compiled
@@ -109,7 +144,7 @@ def keep_ranks(  # noqa: PLR0917 - compiled
     candidates: IntArray,
     untouched: int,
     rare: npt.NDArray[np.bool_],
-    share: float,
+    shares: FloatArray,
     places: IntArray,
     explored: npt.NDArray[np.bool_],
 ) -> None:
@@ -117,7 +152,8 @@ def keep_ranks(  # noqa: PLR0917 - compiled
 
     Untouched and rarely touched items take turns, as long as there are both. Every place of a user
     stands in by_score and, as the list has them, in order (b, c); untouched: so many of the last
-    candidates are such items, in their order; rare: (n,). Fills places and explored (b, k).
+    candidates are such items, in their order; rare: (n,); shares: (b,). Fills places and explored
+    (b, k).
     """
     size, k = order.shape[1], places.shape[1]
     placed = np.empty(size, np.bool_)
@@ -128,10 +164,11 @@ def keep_ranks(  # noqa: PLR0917 - compiled
             length += mine[place] >= 0
         length = min(k, length)
         new, seldom, other, turn = size - untouched, 0, 0, 0
+        share = shares[user]
         for rank in range(k):
             begin = rank // EXPLORED_TOGETHER * EXPLORED_TOGETHER
             end = min(begin + EXPLORED_TOGETHER, length)
-            kept = int(end * share + 1e-9) - int(begin * share + 1e-9)
+            kept = int(end * share + 1e-4) - int(begin * share + 1e-4)
             place = -1
             if end - kept <= rank < length:
                 while new < size and (mine[new] < 0 or placed[new]):

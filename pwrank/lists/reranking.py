@@ -53,11 +53,13 @@ def rerank(
     k: int,
     added: int = 0,
     untouched: int = 0,
+    shares: FloatArray | None = None,
 ) -> tuple[IntArray, np.ndarray]:
     """Apply the declared rules to lists in the order of their scores.
 
     order, candidates: (b, c), of which the last `added` are there to be explored only, and of these
-    the last `untouched` items that nobody touched, the likeliest first. Returns places
+    the last `untouched` items that nobody touched, the likeliest first; shares: (b,) of the ranks
+    that exploration has, None = the dial for everybody. Returns places
     (b, min(k, c)) into the candidates, and explored (same shape): whether the exploration dial put
     the item there.
     """
@@ -75,7 +77,9 @@ def rerank(
         if config.diversity or config.novelty or config.max_per_category:
             order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
         rare = facts.interactions <= config.explore_below
-        keep_ranks(scored, order, candidates, untouched, rare, config.explore, places, explored)
+        if shares is None:
+            shares = np.full(len(order), config.explore, np.float32)
+        keep_ranks(scored, order, candidates, untouched, rare, shares, places, explored)
     return places, explored
 
 

@@ -1,0 +1,63 @@
+"""Ranks are kept for rare items as far as a user has taken such."""
+
+import numpy as np
+
+from pwrank.lists.exploration import LEAST_OF_DIAL, explored_shares, keep_ranks
+from pwrank.ranker.history import Histories
+
+DIAL, MOST = 0.15, 5
+INTERACTIONS = np.array([400, 300, 200, 3, 2, 0], np.int64)
+"""Of six items; three are rare."""
+
+
+def histories(*items: list[int]) -> Histories:
+    """One history of items a user; -1 is an item that the catalogue lacks."""
+    offsets = np.cumsum([0, *(len(each) for each in items)]).astype(np.int64)
+    item = np.array([i for each in items for i in each], np.int64)
+    size = len(item)
+    return Histories(
+        offsets=offsets,
+        item=item,
+        timestamp=np.arange(size, dtype=np.int64),
+        event=np.zeros(size, np.int16),
+        rating=np.full(size, np.nan, np.float32),
+        weight=np.ones(size, np.float32),
+    )
+
+
+def test_who_takes_what_is_rare_has_the_whole_dial_and_who_does_not_a_third():
+    """By hand: nobody's, a mainstream, a niche and an in-between history."""
+    log = histories([], [0, 1] * 20, [3, 4] * 5, [0] * 18 + [3])
+    shares = explored_shares(log, INTERACTIONS, DIAL, MOST)
+    everybody = 5 / 905
+    between = 2.0 * (1 + 10 * everybody) / (19 + 10) / 0.15
+    expected = [LEAST_OF_DIAL, LEAST_OF_DIAL, 1.0, between]
+    np.testing.assert_allclose(shares, DIAL * np.array(expected), rtol=1e-5)
+    assert LEAST_OF_DIAL < between < 1
+
+
+def test_a_log_of_rare_items_gives_everybody_the_whole_dial():
+    """An appetite is shrunk towards everybody's, so a newcomer has that of the catalogue."""
+    shares = explored_shares(histories([], [3]), np.array([0, 1, 2, 3], np.int64), DIAL, MOST)
+    np.testing.assert_allclose(shares, DIAL, rtol=1e-6)
+
+
+def test_items_that_the_catalogue_lacks_say_nothing():
+    """Neither of what is rare nor of how much was taken."""
+    known, more = (histories(h) for h in ([0, 3], [0, -1, 3, -1, -1]))
+    both = [explored_shares(h, INTERACTIONS, DIAL, MOST) for h in (known, more)]
+    np.testing.assert_array_equal(*both)
+
+
+def test_each_user_has_as_many_ranks_as_the_own_share_says():
+    """Of forty ranks, six, two and none are explored."""
+    size, k = 60, 40
+    order = np.tile(np.arange(size, dtype=np.int64), (3, 1))
+    rare = np.arange(size) >= k
+    places = order[:, :k].copy()
+    explored = np.zeros(places.shape, np.bool_)
+    shares = np.array([DIAL, DIAL * LEAST_OF_DIAL, 0.0], np.float32)
+    keep_ranks(order, order, order, 0, rare, shares, places, explored)
+    assert explored.sum(axis=1).tolist() == [6, 2, 0]
+    assert not explored[:, :17].any()
+    assert all(len(np.unique(row)) == k for row in places)
