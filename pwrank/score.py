@@ -48,7 +48,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 11
+SCORE_VERSION = 12
 """Raise when the same inputs would give other lists."""
 
 

@@ -150,7 +150,8 @@ def keep_ranks(  # noqa: PLR0917 - compiled
 ) -> None:
     """Keep the last ranks of every EXPLORED_TOGETHER for what would not be there by its score.
 
-    Untouched and rarely touched items take turns, as long as there are both. Every place of a user
+    Untouched and rarely touched items take turns, as long as there are both; the latter begin where
+    there is one rank only. Every place of a user
     stands in by_score and, as the list has them, in order (b, c); untouched: so many of the last
     candidates are such items, in their order; rare: (n,); shares: (b,). Fills places and explored
     (b, k).
@@ -163,8 +164,10 @@ def keep_ranks(  # noqa: PLR0917 - compiled
         for place in range(size):
             length += mine[place] >= 0
         length = min(k, length)
-        new, seldom, other, turn = size - untouched, 0, 0, 0
         share = shares[user]
+        new, seldom, other = size - untouched, 0, 0
+        # Where users hardly take rare items, those taken are mostly touched ones (CHANGELOG).
+        turn = 1 if int(EXPLORED_TOGETHER * share + 1e-4) == 1 else 0
         for rank in range(k):
             begin = rank // EXPLORED_TOGETHER * EXPLORED_TOGETHER
             end = min(begin + EXPLORED_TOGETHER, length)

@@ -61,3 +61,16 @@ def test_each_user_has_as_many_ranks_as_the_own_share_says():
     assert explored.sum(axis=1).tolist() == [6, 2, 0]
     assert not explored[:, :17].any()
     assert all(len(np.unique(row)) == k for row in places)
+
+
+def test_a_single_rank_goes_to_a_touched_item_first():
+    """Of twenty ranks one is kept: not for the likeliest untouched item, but for a rare one."""
+    size, k, untouched = 30, 20, 5
+    order = np.arange(size, dtype=np.int64)[None]
+    rare = np.arange(size) >= k
+    places = order[:, :k].copy()
+    explored = np.zeros(places.shape, np.bool_)
+    share = np.array([DIAL * LEAST_OF_DIAL], np.float32)
+    keep_ranks(order, order, order, untouched, rare, share, places, explored)
+    assert np.flatnonzero(explored[0]).tolist() == [19]
+    assert places[0, 19] == k
