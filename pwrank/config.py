@@ -306,7 +306,7 @@ class RerankConfig(Section):
     explore: Probability = 0.15
     """Share of the list, the last of every twenty ranks, kept for items that nobody touched and
     that read like the history, in turn with others of at most `explore_below` interactions, for
-    users who take such items; others get down to a third of it. 0: none."""
+    users who take such items; others get less, down to a third of it. 0: none."""
     explore_below: NonNegativeInt = 5
 
 

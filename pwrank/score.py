@@ -48,7 +48,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 12
+SCORE_VERSION = 13
 """Raise when the same inputs would give other lists."""
 
 
@@ -179,9 +179,7 @@ def score_block(
     found = find_candidates(users, count, items, config.score, rules, explorable=explored)
     scores = night.probability(users, found.rows)
     order = by_score(scores, found.rows)
-    shares = explored_shares(
-        users.histories, items.interactions, rules.explore, rules.explore_below
-    )
+    shares = explored_shares(users.histories, explored, rules.explore) if explored else None
     places, kept = rerank(
         order,
         found.rows,
@@ -190,7 +188,7 @@ def score_block(
         k=config.score.k,
         added=found.added,
         untouched=found.untouched,
-        shares=shares[:count],
+        shares=shares,
     )
     chosen = np.take_along_axis(found.rows, places, 1)
     return UserLists(

@@ -5,7 +5,7 @@ history, whatever the ranker, which never met one, says of them. Of those with a
 the ranker knows more. Which kind holds what will be wanted differs between catalogues (are items
 listed before they are first taken, or with it?), so they take turns.
 
-Not everybody wants such items: who never had one gets a third of the ranks that the dial allows.
+Not everybody wants such items: who hardly has any gets a third of the ranks that the dial allows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from pwrank.lists.exact_search import Excluded, Pool, make_pool, search_exactly
 from pwrank.lists.item_index import ItemIndex
 from pwrank.ranker.compiled import compiled
-from pwrank.ranker.history import FloatArray, Histories, IntArray
+from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.inner_products import add_inner_products
 from pwrank.ranker.model import ItemTable, UserTable
 
@@ -30,19 +30,21 @@ EXPLORED_TOGETHER = 20
 """Ranks of which the last ones are explored: the first ten of a list are left alone as long as the
 dial is at most a half."""
 
-
-HUNGRY = 0.15
+FULL_APPETITE = 0.15
 """Appetite for rare items from which on a user gets all the ranks that the dial allows."""
 
 LEAST_OF_DIAL = 1 / 3
 """Share of those ranks that everybody gets."""
 
-NEWER_THAN_HISTORY = 2.0
+RARER_THAN_HISTORY = 2.0
 """What is taken next is rare so many times as often as what was taken before: 1.2 to 5 on the logs
 looked at, since items gather interactions as time goes by."""
 
 BELIEF = 10.0
 """Interactions' worth of everybody's share that a user's own is shrunk with."""
+
+Shares = npt.NDArray[np.float64]
+"""Of the ranks of each user: in float64, so that whole ranks come out whole in long lists."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,27 @@ class Explorable:
     """Available items that have a text and no interaction; vectors: texts (a, dim)."""
     rare: Pool
     """Available items with few interactions or none; vectors: as retrieval has them."""
+    is_rare: npt.NDArray[np.bool_]
+    """(n,) of all items: few interactions or none."""
+    appetite: float
+    """Share of all interactions that is with rare items."""
 
 
 def explorable(items: ItemIndex, most: int) -> Explorable:
     """Of tonight's catalogue; rare: with at most so many interactions."""
-    available = items.pool.rows
-    rare = available[items.interactions[available] <= most]
-    promising = items.by_popularity[items.interactions[items.by_popularity] == 0]
+    interactions = items.interactions
+    is_rare = interactions <= most
+    rare = items.pool.rows[is_rare[items.pool.rows]]
+    promising = items.by_popularity[interactions[items.by_popularity] == 0]
     text = items.table.text
     promising = promising[(text[torch.from_numpy(promising)] != 0).any(dim=1).numpy()]
     untouched = np.sort(promising[:MOST_UNTOUCHED])
-    return Explorable(make_pool(text, untouched), make_pool(items.table.retrieval, rare))
+    return Explorable(
+        untouched=make_pool(text, untouched),
+        rare=make_pool(items.table.retrieval, rare),
+        is_rare=is_rare,
+        appetite=float(interactions[is_rare].sum()) / max(float(interactions.sum()), 1.0),
+    )
 
 
 def nearest_untouched(
@@ -82,23 +94,18 @@ def nearest_untouched(
     found[(users.text[: len(found)] == 0).all(dim=1).numpy()] = -1
 
 
-def explored_shares(
-    histories: Histories, interactions: IntArray, dial: float, most: int
-) -> FloatArray:
+def explored_shares(histories: Histories, tonight: Explorable, dial: float) -> Shares:
     """(b,) share of each user's ranks that is kept: `dial` for those who take what is rare.
 
-    interactions: (n,) of each item; rare: at most `most` of them. An appetite is the share of rare
-    items among what a user has had, shrunk towards everybody's, and twice that.
+    An appetite is the share of rare items among what a user has had, shrunk towards everybody's.
     """
-    rare = interactions <= most
-    everybody = float(interactions[rare].sum()) / max(float(interactions.sum()), 1.0)
     known = histories.item >= 0
     user, item = histories.user[known], histories.item[known]
     had = np.bincount(user, minlength=histories.num_users)
-    had_rare = np.bincount(user, weights=rare[item], minlength=histories.num_users)
-    own = (had_rare + BELIEF * everybody) / (had + BELIEF)
-    part = np.clip(NEWER_THAN_HISTORY * own / HUNGRY, LEAST_OF_DIAL, 1.0)
-    return (dial * part).astype(np.float32)
+    had_rare = np.bincount(user, weights=tonight.is_rare[item], minlength=histories.num_users)
+    own = (had_rare + BELIEF * tonight.appetite) / (had + BELIEF)
+    part: Shares = np.clip(RARER_THAN_HISTORY * own / FULL_APPETITE, LEAST_OF_DIAL, 1.0)
+    return dial * part
 
 
 @compiled
@@ -144,17 +151,16 @@ def keep_ranks(  # noqa: PLR0917 - compiled
     candidates: IntArray,
     untouched: int,
     rare: npt.NDArray[np.bool_],
-    shares: FloatArray,
+    shares: Shares,
     places: IntArray,
     explored: npt.NDArray[np.bool_],
 ) -> None:
     """Keep the last ranks of every EXPLORED_TOGETHER for what would not be there by its score.
 
     Untouched and rarely touched items take turns, as long as there are both; the latter begin where
-    there is one rank only. Every place of a user
-    stands in by_score and, as the list has them, in order (b, c); untouched: so many of the last
-    candidates are such items, in their order; rare: (n,); shares: (b,). Fills places and explored
-    (b, k).
+    there is one rank only. Every place of a user stands in by_score and, as the list has them, in
+    order (b, c); untouched: so many of the last candidates are such items, in their order; rare:
+    (n,); shares: (b,). Fills places and explored (b, k).
     """
     size, k = order.shape[1], places.shape[1]
     placed = np.empty(size, np.bool_)
@@ -167,11 +173,11 @@ def keep_ranks(  # noqa: PLR0917 - compiled
         share = shares[user]
         new, seldom, other = size - untouched, 0, 0
         # Where users hardly take rare items, those taken are mostly touched ones (CHANGELOG).
-        turn = 1 if int(EXPLORED_TOGETHER * share + 1e-4) == 1 else 0
+        turn = 1 if int(EXPLORED_TOGETHER * share + 1e-9) == 1 else 0
         for rank in range(k):
             begin = rank // EXPLORED_TOGETHER * EXPLORED_TOGETHER
             end = min(begin + EXPLORED_TOGETHER, length)
-            kept = int(end * share + 1e-4) - int(begin * share + 1e-4)
+            kept = int(end * share + 1e-9) - int(begin * share + 1e-9)
             place = -1
             if end - kept <= rank < length:
                 while new < size and (mine[new] < 0 or placed[new]):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pwrank.config import RerankConfig
-from pwrank.lists.exploration import added_last, keep_ranks
+from pwrank.lists.exploration import Shares, added_last, keep_ranks
 from pwrank.ranker.compiled import aligned, compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
@@ -53,15 +53,14 @@ def rerank(
     k: int,
     added: int = 0,
     untouched: int = 0,
-    shares: FloatArray | None = None,
+    shares: Shares | None = None,
 ) -> tuple[IntArray, np.ndarray]:
     """Apply the declared rules to lists in the order of their scores.
 
     order, candidates: (b, c), of which the last `added` are there to be explored only, and of these
     the last `untouched` items that nobody touched, the likeliest first; shares: (b,) of the ranks
-    that exploration has, None = the dial for everybody. Returns places
-    (b, min(k, c)) into the candidates, and explored (same shape): whether the exploration dial put
-    the item there.
+    that exploration has, None = the dial for everybody. Returns places (b, min(k, c)) into the
+    candidates, and explored (same shape): whether the exploration dial put the item there.
     """
     scored, order = order, added_last(order, candidates, added, k) if added else order
     places = order[:, :k].copy()
@@ -78,7 +77,7 @@ def rerank(
             order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
         rare = facts.interactions <= config.explore_below
         if shares is None:
-            shares = np.full(len(order), config.explore, np.float32)
+            shares = np.full(len(order), config.explore)
         keep_ranks(scored, order, candidates, untouched, rare, shares, places, explored)
     return places, explored
 

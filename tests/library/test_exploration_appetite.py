@@ -1,13 +1,22 @@
 """Ranks are kept for rare items as far as a user has taken such."""
 
 import numpy as np
+import torch
 
-from pwrank.lists.exploration import LEAST_OF_DIAL, explored_shares, keep_ranks
+from pwrank.lists.exact_search import make_pool
+from pwrank.lists.exploration import LEAST_OF_DIAL, Explorable, explored_shares, keep_ranks
 from pwrank.ranker.history import Histories
 
 DIAL, MOST = 0.15, 5
 INTERACTIONS = np.array([400, 300, 200, 3, 2, 0], np.int64)
 """Of six items; three are rare."""
+
+
+def tonight(interactions: np.ndarray) -> Explorable:
+    """What few have touched, told by a count of interactions an item."""
+    rare, nothing = interactions <= MOST, make_pool(torch.zeros(0, 1), np.zeros(0, np.int64))
+    share = interactions[rare].sum() / interactions.sum()
+    return Explorable(nothing, nothing, rare, float(share))
 
 
 def histories(*items: list[int]) -> Histories:
@@ -28,7 +37,7 @@ def histories(*items: list[int]) -> Histories:
 def test_who_takes_what_is_rare_has_the_whole_dial_and_who_does_not_a_third():
     """By hand: nobody's, a mainstream, a niche and an in-between history."""
     log = histories([], [0, 1] * 20, [3, 4] * 5, [0] * 18 + [3])
-    shares = explored_shares(log, INTERACTIONS, DIAL, MOST)
+    shares = explored_shares(log, tonight(INTERACTIONS), DIAL)
     everybody = 5 / 905
     between = 2.0 * (1 + 10 * everybody) / (19 + 10) / 0.15
     expected = [LEAST_OF_DIAL, LEAST_OF_DIAL, 1.0, between]
@@ -38,14 +47,14 @@ def test_who_takes_what_is_rare_has_the_whole_dial_and_who_does_not_a_third():
 
 def test_a_log_of_rare_items_gives_everybody_the_whole_dial():
     """An appetite is shrunk towards everybody's, so a newcomer has that of the catalogue."""
-    shares = explored_shares(histories([], [3]), np.array([0, 1, 2, 3], np.int64), DIAL, MOST)
+    shares = explored_shares(histories([], [3]), tonight(np.array([0, 1, 2, 3])), DIAL)
     np.testing.assert_allclose(shares, DIAL, rtol=1e-6)
 
 
 def test_items_that_the_catalogue_lacks_say_nothing():
     """Neither of what is rare nor of how much was taken."""
     known, more = (histories(h) for h in ([0, 3], [0, -1, 3, -1, -1]))
-    both = [explored_shares(h, INTERACTIONS, DIAL, MOST) for h in (known, more)]
+    both = [explored_shares(h, tonight(INTERACTIONS), DIAL) for h in (known, more)]
     np.testing.assert_array_equal(*both)
 
 
@@ -56,7 +65,7 @@ def test_each_user_has_as_many_ranks_as_the_own_share_says():
     rare = np.arange(size) >= k
     places = order[:, :k].copy()
     explored = np.zeros(places.shape, np.bool_)
-    shares = np.array([DIAL, DIAL * LEAST_OF_DIAL, 0.0], np.float32)
+    shares = np.array([DIAL, DIAL * LEAST_OF_DIAL, 0.0])
     keep_ranks(order, order, order, 0, rare, shares, places, explored)
     assert explored.sum(axis=1).tolist() == [6, 2, 0]
     assert not explored[:, :17].any()
@@ -70,7 +79,7 @@ def test_a_single_rank_goes_to_a_touched_item_first():
     rare = np.arange(size) >= k
     places = order[:, :k].copy()
     explored = np.zeros(places.shape, np.bool_)
-    share = np.array([DIAL * LEAST_OF_DIAL], np.float32)
+    share = np.array([DIAL * LEAST_OF_DIAL])
     keep_ranks(order, order, order, untouched, rare, share, places, explored)
     assert np.flatnonzero(explored[0]).tolist() == [19]
     assert places[0, 19] == k

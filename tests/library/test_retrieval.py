@@ -201,7 +201,10 @@ def explored_world():
     users.text = history_text(users.batch, text)
     items.table = SimpleNamespace(text=text)
     rare, untouched = np.arange(40), np.arange(9, 40)
-    return users, items, Explorable(make_pool(text, untouched), pool_of(vectors(2000), rare)), seen
+    world_of = Explorable(
+        make_pool(text, untouched), pool_of(vectors(2000), rare), np.arange(2000) < 40, 0.1
+    )
+    return users, items, world_of, seen
 
 
 def test_the_exploration_dial_adds_rare_items_that_are_neither_seen_nor_there(explored_world):
@@ -247,6 +250,8 @@ def test_what_may_be_explored_is_available_and_has_a_text():
     found = explorable(items, 5)
     assert found.untouched.rows.tolist() == [1, 5]
     assert found.rare.rows.tolist() == [1, 2, 3, 5]
+    assert found.is_rare.tolist() == [True] * 4 + [False] + [True] * 3
+    assert found.appetite == 5 / 11
 
 
 def test_of_very_many_untouched_items_the_most_promising_are_compared(monkeypatch):
