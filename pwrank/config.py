@@ -39,6 +39,12 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _named(column: str) -> str:
+    if not column:
+        raise ValueError("every source has one; name its column, or leave the key out")
+    return column
+
+
 class Section(BaseModel):
     """A frozen part of the configuration that refuses keys it does not know."""
 
@@ -46,10 +52,13 @@ class Section(BaseModel):
 
 
 class ColumnsConfig(Section):
-    """Names of the source's columns, only where they differ from ours."""
+    """Names of the source's columns, only where they differ from ours.
 
-    user_id: str = "user_id"
-    item_id: str = "item_id"
+    "" where the source has none, even if a column of that name is there; not for the ids.
+    """
+
+    user_id: Annotated[str, AfterValidator(_named)] = "user_id"
+    item_id: Annotated[str, AfterValidator(_named)] = "item_id"
     """Used for both tables unless `items_item_id` says otherwise."""
     items_item_id: str | None = None
     """Name of the item id in the items table, where it differs from the interactions'."""
@@ -64,6 +73,12 @@ class ColumnsConfig(Section):
     available: str = "available"
     updated_at: str = "updated_at"
     """When an item row became true; a run does not see rows of its own future."""
+
+    @model_validator(mode="after")
+    def _has_text(self) -> ColumnsConfig:
+        if not self.title and not self.text:
+            raise ValueError("title and text are both empty; items need a column of one of them")
+        return self
 
 
 class SourceConfig(Section):

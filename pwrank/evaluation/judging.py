@@ -67,7 +67,7 @@ def judge(
 def _rows_before(frame: pl.DataFrame, cut: datetime, config: Config) -> int:
     """Rows that say that they happened before the cut; 0 where rows have no times."""
     column = config.source.columns.timestamp
-    if column not in frame.columns:
+    if not _has(frame, column):
         return 0
     try:
         return int((parse_timestamps(frame[column], config.source) < cut).sum())
@@ -79,10 +79,15 @@ def _counts(frame: pl.DataFrame, config: Config) -> pl.Series:
     """Whether each row counts as interest by the rules of `[clean]`."""
     columns, clean = config.source.columns, config.clean
     positive = pl.lit(value=True)
-    if clean.positive_events and columns.event in frame.columns:
+    if clean.positive_events and _has(frame, columns.event):
         positive = positive & pl.col(columns.event).is_in(clean.positive_events)
-    if clean.positive_rating is not None and columns.rating in frame.columns:
+    if clean.positive_rating is not None and _has(frame, columns.rating):
         rating = pl.col(columns.rating).cast(pl.Float64, strict=False)
         positive = positive & (rating >= clean.positive_rating).fill_null(value=True)
     everything = pl.Series("counts", [True], dtype=pl.Boolean).new_from_index(0, frame.height)
     return frame.select(positive.alias("counts") & everything)["counts"]
+
+
+def _has(frame: pl.DataFrame, column: str) -> bool:
+    """Whether a configured column is there; "" is configured for none, whatever it is named."""
+    return bool(column) and column in frame.columns

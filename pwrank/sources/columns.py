@@ -30,8 +30,8 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     """Our column name -> the source's, for those that are there.
 
     Raises SourceError, with the nearest match, if a required or an explicitly named one is not.
-    A name may differ in upper and lower case. Interactions may lack `timestamp` where no column
-    is left that could be one, or where the configuration sets it to "": such a source has no times.
+    A name may differ in upper and lower case. A role whose name is set to "" has no column.
+    Interactions may also lack `timestamp` where no column is left that could be one.
     """
     present = [name for name in columns if name != LINE_COLUMN]
     ours = ColumnsConfig() if source.kind == "movielens" else source.columns
@@ -45,15 +45,18 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
         roles = {"item_id": _required(key, ours.items_item_id or ours.item_id, present, file)}
     for name in _OPTIONAL[file.table]:
         wanted = getattr(ours, name)
+        if not wanted:
+            continue
         if found := _same_name(wanted, present):
             roles[name] = found
         elif name in ours.model_fields_set:
             _required(name, wanted, present, file)
     if file.table == "items" and not {"title", "text"} & set(roles):
         hint = did_you_mean(ours.title, present) or did_you_mean(ours.text, present)
+        wanted = " or ".join(repr(name) for name in (ours.title, ours.text) if name)
         raise SourceError(
-            f"{file.path}: catalogue without text: neither column {ours.title!r} nor "
-            f"{ours.text!r}{hint or ';'} found: {_listed(present)}; "
+            f"{file.path}: catalogue without text: no column {wanted}"
+            f"{hint or ';'} found: {_listed(present)}; "
             "set source.columns.title or source.columns.text"
         )
     return roles

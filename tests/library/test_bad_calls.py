@@ -87,18 +87,19 @@ def test_no_scores_are_written_into_the_lake(published_world, command, tmp_path)
     assert not out.exists()
 
 
+@pytest.mark.parametrize(("columns", "early"), [({}, 1), ({"timestamp": ""}, 0)])
 def test_interactions_of_before_the_date_are_told_when_lists_are_judged(
-    published_world, command, tmp_path
+    published_world, command, tmp_path, columns, early
 ):
     world = World(tmp_path / "world", published_world.model)  # judging writes a page
     shutil.copytree(published_world.folder, world.folder)
-    world.configure()
+    world.configure(source={"columns": columns})
     held_out = tmp_path / "later.csv"
-    rows = ["user_id,item_id,timestamp", "u01,003,2024-01-05", "u02,004,2024-03-08T10:00:00Z"]
+    rows = [",user_id,item_id,timestamp", "0,u01,003,2024-01-05", "1,u02,004,2024-03-08T10:00:00Z"]
     held_out.write_text("\n".join(rows), encoding="utf-8")
     told = command("evaluate", "--config", world.config_file, "--holdout", held_out, "--json")
     assert told.code == 0, told.err
-    assert json.loads(told.out)["account"]["before_the_cut"] == 1
+    assert json.loads(told.out)["account"]["before_the_cut"] == early
 
 
 @pytest.mark.parametrize("name", ["run", "backfill", "train"])

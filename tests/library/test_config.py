@@ -73,6 +73,11 @@ def test_all_mistakes_are_told_at_once_one_a_line(tmp_path):
         ('lake = "l"\n[source]\nitems = "i"\n', "'tables' needs `interactions`"),
         (MINIMAL + 'kind = "tabels"\n', "source.kind = 'tabels'"),
         (MINIMAL + "[[clean.reject]]\nreason = 'r'\ncolumn = 'c'\n", "needs `matches`"),
+        (
+            MINIMAL + "columns.user_id = ''\n",
+            "source.columns.user_id = '': every source has one; n",
+        ),
+        (MINIMAL + "columns = {title = '', text = ''}\n", "[source.columns]: title and text are"),
         (MINIMAL + "[train]\nepochs = -1\n", "train.epochs = -1: must be greater than"),
         (MINIMAL + "[train]\ndropout = 1.0\n", "train.dropout = 1.0: must be less than 1"),
         (MINIMAL + "[train]\ndropout = nan\n", "train.dropout = nan: must be a finite number"),

@@ -558,6 +558,28 @@ def test_a_column_may_differ_in_upper_and_lower_case_unless_it_was_named(tmp_pat
     }
 
 
+@pytest.mark.parametrize("role", ["timestamp", "rating", "event", "weight"])
+def test_a_column_of_interactions_that_is_named_nothing_is_none(tmp_path: Path, role: str) -> None:
+    header = ["user_id", "item_id", "timestamp", "rating", "event", "weight"]
+    source = tables(tmp_path, "a.csv", columns={role: ""})
+    roles = column_roles(header, file_of(tmp_path / "a.csv"), source)
+    assert roles == {name: name for name in header if name != role}
+
+
+@pytest.mark.parametrize("role", ["title", "text", "category", "available", "updated_at"])
+def test_a_column_of_items_that_is_named_nothing_is_none(tmp_path: Path, role: str) -> None:
+    header = ["item_id", "title", "text", "category", "available", "updated_at", ""]
+    source = tables(tmp_path, "a.csv", columns={role: ""})
+    roles = column_roles(header, file_of(tmp_path / "items.csv", "items"), source)
+    assert roles == {name: name for name in header if name not in {role, ""}}
+
+
+def test_a_catalogue_without_its_only_text_is_told_which_that_is(tmp_path: Path) -> None:
+    source = tables(tmp_path, "a.csv", columns={"text": ""})
+    with pytest.raises(SourceError, match="without text: no column 'title'; found: item_id"):
+        column_roles(["item_id", "price"], file_of(tmp_path / "items.csv", "items"), source)
+
+
 def test_a_column_that_could_be_the_time_is_never_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "user_id,item_id,purchased\n1,2,2026-01-01\n")
     with pytest.raises(SourceError, match=r'set source\.columns\.timestamp, to "" if there are no'):
