@@ -27,7 +27,7 @@ from pwrank.landing.drops import (
     sweep_unrecorded,
     visible_drops,
 )
-from pwrank.landing.land import land, parse_key
+from pwrank.landing.land import land, parse_key, refuse_empty_table
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
 from pwrank.run import Run
@@ -55,8 +55,8 @@ def land_drops(
         files = list_files(config.source)
         known = {table: read_drops(store, table) for table in PARSERS}
         ids = store.id_types()
-        if ids is None or not any(known.values()):
-            # Nothing is landed yet: a first run that was refused settles no types.
+        if ids is None or not any(drop.files for drops in known.values() for drop in drops):
+            # No row is landed yet: a first run that was refused settles no types.
             ids = id_types(files, config.source)
             store.set_id_types(ids)
         account: dict[str, Any] = {}
@@ -77,6 +77,8 @@ def land_drops(
                 beside = drop if drop.files else beside
                 if progress:
                     progress(1)
+            rows_in = sum(drop.rows_in for drop in (*stay, *drops))
+            refuse_empty_table(table, [file.name for file in of_table], rows_in)
             account[table] = _landing_account(drops, unchanged=len(of_table) - len(drops))
         return account
 

@@ -16,6 +16,7 @@ from pwrank.gates.catalogue import judge_catalogue
 from pwrank.gates.drift import arrivals, drift_of, judge_drops, worst_of
 from pwrank.gates.verdicts import Verdict, how_to_override, overridden, refusal_lines
 from pwrank.landing.drops import Drop, read_drops, visible_drops
+from pwrank.landing.land import asked_for
 from pwrank.landing.parsing import PARSERS
 from pwrank.publication import last_publication, published_dates, read_publication
 from pwrank.run import cut_of
@@ -69,7 +70,12 @@ def judge_input(
             )
             tables[table] = drift_of(store, arrived)
             found += judge_drops(
-                store, arrived, tables[table], config.drift, known_items=known_items
+                store,
+                arrived,
+                tables[table],
+                config.drift,
+                known_items=known_items,
+                asked_for=asked_for(config.clean),
             )
     template = last["config"]["encoder"]["text_template"] if last else None
     same_text = template == config.encoder.text_template

@@ -6,6 +6,7 @@ was filled is empty, if nine tenths of the rows are missing, or if nobody has ev
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -72,8 +73,8 @@ def arrivals(
     first = {
         drop.id: _first_moment(store, drop) for drop in {d.id: d for d in (*now, *before)}.values()
     }
-    seen = [drop for drop in before if first[drop.id] < cuts[0] or table != "interactions"]
-    known = [drop for drop in now if first[drop.id] < cuts[1] or table != "interactions"]
+    seen = [drop for drop in before if _says_of_before(drop, first[drop.id], cuts[0])]
+    known = [drop for drop in now if _says_of_before(drop, first[drop.id], cuts[1])]
     seen_ids, earlier = ({drop.id for drop in drops} for drops in (seen, before))
     days = {drop_id: moment.date() for drop_id, moment in first.items()}
     newest = sorted({days[drop.id] for drop in seen})[-nights:]
@@ -93,6 +94,11 @@ def arrivals(
         rows_of_day=rows,
         unusable=[drop for drop in now if not drop.rows_landed and drop.id not in earlier],
     )
+
+
+def _says_of_before(drop: Drop, first: datetime, cut: datetime) -> bool:
+    """Interactions without a usable row say of no day, whenever they were landed."""
+    return drop.table != "interactions" or (drop.rows_landed > 0 and first < cut)
 
 
 def _first_moment(store: Store, drop: Drop) -> datetime:
@@ -127,15 +133,16 @@ def judge_drops(
     config: DriftConfig,
     *,
     known_items: pl.Series,
+    asked_for: frozenset[str],
 ) -> list[Verdict]:
     """The gates of one table; none where there are too few drops or rows to tell.
 
-    known_items: ids of the catalogue as the last published night knew it.
+    known_items: ids of the catalogue as the last published night knew it; asked_for: reasons of
+    rejects that are no damage.
     """
-    found = [_unusable(arrived, config)]
+    found = [_unusable(arrived, config, asked_for), _rows_replaced(arrived, config)]
     if not arrived.tonight:
         return [verdict for verdict in found if verdict]
-    found.append(_rows_replaced(arrived, config))
     enough = len(arrived.usual_days) >= FEWEST_NIGHTS
     if arrived.usual and report["rows"] >= config.min_rows:
         found.append(_columns(arrived, report))
@@ -165,17 +172,24 @@ def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> 
     )
 
 
-def _unusable(arrived: Arrivals, config: DriftConfig) -> Verdict | None:
-    """A file of which every row is rejected, where usually some are not."""
-    found = [drop for drop in arrived.unusable if drop.rows_in >= config.min_rows]
+def _unusable(arrived: Arrivals, config: DriftConfig, asked_for: frozenset[str]) -> Verdict | None:
+    """A file of which every row is rejected, where usually some are not.
+
+    Rows that were asked to be set aside are none of it: a file of returns may have no others.
+    """
+    damage = [(drop, Counter(drop.rejected)) for drop in arrived.unusable]
+    for _, rejected in damage:
+        for reason in asked_for:
+            del rejected[reason]
+    found = [(drop, rejected) for drop, rejected in damage if rejected.total() >= config.min_rows]
     if not found or not any(drop.rows_landed for drop in arrived.usual):
         return None
-    drop = max(found, key=lambda drop: drop.rows_in)
-    reason = max(drop.rejected, key=lambda reason: drop.rejected[reason])
+    drop, rejected = max(found, key=lambda pair: pair[1].total())
+    ((reason, _),) = rejected.most_common(1)
     return Verdict(
         "drop rows",
         False,
-        f"none of {drop.rows_in:,} rows can be used, most because “{reason}”",
+        f"none of {rejected.total():,} rows can be used, most because “{reason}”",
         "some rows of every file",
         f"{arrived.table}: {drop.source_file}",
     )
@@ -184,7 +198,8 @@ def _unusable(arrived: Arrivals, config: DriftConfig) -> Verdict | None:
 def _rows_replaced(arrived: Arrivals, config: DriftConfig) -> Verdict | None:
     """A file in the place of one of the same name has not far fewer rows than it."""
     earlier = {drop.id: drop for drop in arrived.usual}
-    pairs = [(d, earlier[d.supersedes]) for d in arrived.tonight if d.supersedes in earlier]
+    came = {drop.id: drop for drop in (*arrived.tonight, *arrived.unusable)}.values()
+    pairs = [(drop, earlier[drop.supersedes]) for drop in came if drop.supersedes in earlier]
     pairs = [(drop, old) for drop, old in pairs if old.rows_landed >= config.min_rows]
     if not pairs:
         return None

@@ -66,7 +66,12 @@ class Pending:
     sha256: str
     size: int
     mtime_ns: int
-    supersedes: str | None
+    replaces: Drop | None
+
+    @property
+    def supersedes(self) -> str | None:
+        """Id of the drop that it will replace."""
+        return self.replaces.id if self.replaces else None
 
     def drop_id(self, parse_key: str, ingested_at: datetime) -> str:
         """Name of the drop: when it became known, and a hash of what it is."""
@@ -178,7 +183,7 @@ def pending_files(
         sha256 = file_sha256(file.path) if read else ""
         if known and same_rules and sha256 == known.sha256:
             continue
-        pending.append(Pending(file, sha256, *stamp, known.id if known else None))
+        pending.append(Pending(file, sha256, *stamp, known))
     return pending
 
 

@@ -66,8 +66,8 @@ def land(
     """Land one file and record the drop.
 
     beside: a drop of its table, with rows, that will stay. Raises SourceError if too large a share
-    of its rows is unusable, if item rows contradict each other, or if one of the two has times
-    and the other has none; nothing of the file is in the lake then.
+    of its rows is unusable, if it has none where it had some, if item rows contradict each other,
+    or if one of the two has times and the other has none; nothing of the file is in the lake then.
     """
     table, rules = pending.file.table, parse_key(config, pending.file.table)
     drop_id = pending.drop_id(rules, ingested_at)
@@ -88,6 +88,7 @@ def land(
         landing.rows_in += rows.height + rejects.height
         landing.rows_landed += rows.height
         landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
+    _refuse_emptied(pending, landing.rows_in)
     refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
     if table == "interactions" and beside and landing.files:
         _refuse_other_times(store, pending, landing.files, beside, ingested_at)
@@ -176,18 +177,46 @@ def _reject_future(rows: pl.DataFrame, ingested_at: datetime) -> tuple[pl.DataFr
     return rows.filter(~future), rejects
 
 
+def _refuse_emptied(pending: Pending, rows_in: int) -> None:
+    """Raise SourceError for a file that had rows and has none: a drop may be empty, not become so.
+
+    The rows would be gone from every history.
+    """
+    before = pending.replaces.rows_in if pending.replaces else 0
+    if before and not rows_in:
+        raise SourceError(
+            f"{pending.file.path}: no rows, where it had {before:,}; "
+            "mend the export, or remove the file to keep them"
+        )
+
+
+def refuse_empty_table(table: Table, files: Sequence[str], rows_in: int) -> None:
+    """Raise SourceError if the files of a table, of these names, have no row between them.
+
+    A table of users may be empty: it only adds to those whom the interactions name.
+    """
+    if rows_in == 0 and table != "users":
+        which = (
+            files[0] if len(files) == 1 else f"any of {len(files):,} files, {files[-1]} the last"
+        )
+        raise SourceError(f"{table}: no rows in {which}; mend the export or set [source] {table}")
+
+
+def asked_for(clean: CleanConfig) -> frozenset[str]:
+    """Reasons of rejects that are as they should be: declared rules, and forgotten users."""
+    return frozenset({FORGOTTEN, *(rule.reason for rule in clean.reject)})
+
+
 def refuse_bad_file(
     path: Path, rows_in: int, rejected: Mapping[str, int], clean: CleanConfig
 ) -> None:
-    """Raise SourceError for a file that is empty or mostly unusable.
+    """Raise SourceError for a file that is mostly unusable.
 
-    Rows that a declared rule set aside are not bad, nor are those of anonymous visitors, who can
-    be most of a day, nor of users whom the lake has forgotten.
+    Rows that were asked to be set aside are not bad, nor are those of anonymous visitors, who can
+    be most of a day. A file of no rows is that of a quiet day.
     """
     max_bad_share = clean.max_bad_share
-    if rows_in == 0:
-        raise SourceError(f"{path}: no rows; remove the file or mend the export")
-    harmless = {NO_USER, FORGOTTEN, *(rule.reason for rule in clean.reject)}
+    harmless = {NO_USER, *asked_for(clean)}
     wrong = Counter({r: n for r, n in rejected.items() if r not in harmless})
     bad = wrong.total()
     if bad > max_bad_share * rows_in:

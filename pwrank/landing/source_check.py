@@ -12,10 +12,11 @@ from typing import Any
 import polars as pl
 
 from pwrank.config import Config
-from pwrank.landing.land import refuse_bad_file
+from pwrank.landing.land import refuse_bad_file, refuse_empty_table
 from pwrank.landing.parsing import NO_TIME, PARSERS
 from pwrank.sources import (
     LINE_COLUMN,
+    RawBatch,
     SourceFile,
     column_roles,
     id_types,
@@ -48,7 +49,7 @@ class TableCheck:
 
 
 def check_source(config: Config) -> list[TableCheck]:
-    """Parse the first rows of the newest file of each table. Raises as ingest would."""
+    """Parse the first rows of the newest file with rows of each table. Raises as ingest would."""
     files = list_files(config.source)
     ids = id_types(files, config.source)
     checks = []
@@ -56,11 +57,11 @@ def check_source(config: Config) -> list[TableCheck]:
         of_table = [file for file in files if file.table == table]
         if not of_table:
             continue
-        file = of_table[-1]
-        batch = next(iter(read_batches(file, config.source, batch_rows=SAMPLE_ROWS)))
+        file, batch = _newest_with_rows(of_table, config)
         rows, rejects = parse(batch.rows, config, file=file, ids=ids, ingested_at=ANY_TIME)
         reasons = [*rejects["reason"].to_list(), *batch.rejects["reason"].to_list()]
         counts = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+        refuse_empty_table(table, [each.name for each in of_table], rows.height + len(reasons))
         refuse_bad_file(file.path, rows.height + len(reasons), counts, config.clean)
         columns = batch.rows.columns
         checks.append(
@@ -78,6 +79,15 @@ def check_source(config: Config) -> list[TableCheck]:
             )
         )
     return checks
+
+
+def _newest_with_rows(files: Sequence[SourceFile], config: Config) -> tuple[SourceFile, RawBatch]:
+    """The newest file and its first rows; an older one where it has none, as on a quiet day."""
+    for file in reversed(files):
+        batch = next(iter(read_batches(file, config.source, batch_rows=SAMPLE_ROWS)))
+        if batch.rows.height + batch.rejects.height:
+            break
+    return file, batch
 
 
 def _example(rows: pl.DataFrame) -> dict[str, Any]:

@@ -46,9 +46,10 @@ def read_parquet(file: SourceFile, source: SourceConfig, *, batch_rows: int) -> 
 
 
 def parquet_types(path: Path) -> dict[str, pa.DataType]:
-    """Column name -> Arrow type, from the footer."""
+    """Column name -> Arrow type, from the footer; null in a file of no rows."""
     with _parquet_errors(path), pq.ParquetFile(path) as parquet:
-        return {field.name: field.type for field in parquet.schema_arrow}
+        some = parquet.metadata.num_rows > 0
+        return {field.name: field.type if some else pa.null() for field in parquet.schema_arrow}
 
 
 @contextlib.contextmanager

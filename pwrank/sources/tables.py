@@ -98,9 +98,13 @@ def _integer_ids(file: SourceFile, source: SourceConfig) -> dict[str, bool]:
 
 
 def _is_arrow_number(kind: pa.DataType) -> bool:
+    """Whether ids of that type are integers, or none was there to be anything else."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(
-        pa.types.is_integer(value) or pa.types.is_floating(value) or pa.types.is_decimal(value)
+        pa.types.is_null(value)
+        or pa.types.is_integer(value)
+        or pa.types.is_floating(value)
+        or pa.types.is_decimal(value)
     )
 
 

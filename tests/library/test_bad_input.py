@@ -82,8 +82,13 @@ REFUSED_BY_CHECK = {
     "a missing file": (missing("items.jsonl"), ["items.jsonl: no such file", "set `items`"]),
     "an empty file": (raw("drops/2024-03-99.csv", b""), ["2024-03-99.csv", "empty"]),
     "a header and no rows": (
-        raw("drops/2024-03-99.csv", b"user_id,item_id,timestamp\n"),
-        ["2024-03-99.csv: no rows", "remove the file or mend the export"],
+        only([]),
+        ["interactions: no rows in bad.csv", "mend the export or set [source] interactions"],
+    ),
+    "items that are a header and no rows": (
+        lambda world: (raw("items.csv", b"item_id,title\n")(world),
+                       world.configure(source={"items": "items.csv"})),
+        ["items: no rows in items.csv", "mend the export or set [source] items"],
     ),
     "a wrong column name": (
         raw("drops/2024-03-99.csv", b"userid,item_id,timestamp\na,b,2024-03-01\n"),

@@ -130,6 +130,44 @@ def test_a_drop_whose_rows_name_no_user_is_refused(lively_world, named):
     ingest_next(lively_world, now=NEXT_NOW + timedelta(hours=1), overrides=why)
 
 
+RETURNS = {"clean": {"reject": [{"reason": "a return", "column": "event", "matches": "^return$"}]}}
+
+
+def returns(rows=160):
+    return [(*row[:4], "return") for row in lively_interactions(TONIGHT, rows=rows)]
+
+
+def test_rows_that_a_declared_rule_sets_aside_are_no_damage(lively_world):
+    lively_world.write_drop(f"{TONIGHT}-returns.csv", returns())
+    ingest_next(lively_world, **RETURNS)
+    assert all(
+        verdict["passed"] for verdict in read_drift(lively_world.store, TOMORROW)["verdicts"]
+    )
+
+
+def test_damage_beside_rows_that_a_declared_rule_sets_aside_is_refused(lively_world):
+    nobody = [("", *row[1:]) for row in lively_interactions(TONIGHT)[:120]]
+    lively_world.write_drop(f"{TONIGHT}-returns.csv", [*returns(), *nobody])
+    told = str(refused(lively_world, **RETURNS))
+    assert "none of 120 rows can be used, most because “user_id is missing”" in told
+
+
+def test_a_file_whose_rows_became_ones_that_a_rule_sets_aside_is_refused(lively_world):
+    lively_world.write_drop(f"{START}.csv", returns())
+    told = str(refused(lively_world, **RETURNS))
+    assert "gate “drop rows”: 0 usable rows, the file that it replaces had 160" in told
+
+
+@pytest.mark.parametrize("rows", [[], returns()])
+def test_a_drop_without_usable_rows_makes_no_day_of_its_own(lively_world, rows):
+    lively_world.write_drop(DROP, [])
+    lively_world.write_drop(f"{TONIGHT}-b.csv", rows)
+    stage_night(lively_world.run(as_of=TOMORROW, now=NEXT_NOW, **RETURNS)).publish()
+    for days in (1, 2):
+        later = {"as_of": TOMORROW + timedelta(days=days), "now": NEXT_NOW + timedelta(days=days)}
+        assert ingest(lively_world.run(**later, **RETURNS)).histories.rows
+
+
 def test_a_file_of_few_unusable_rows_is_no_broken_drop(lively_world):
     few = [("", *row[1:]) for row in lively_interactions(TONIGHT)[:50]]
     lively_world.write_drop(f"{TONIGHT}-late.csv", few)

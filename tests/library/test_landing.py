@@ -16,7 +16,7 @@ from pwrank.ingest import land_drops
 from pwrank.landing import drops as drops_module
 from pwrank.landing import land as landing
 from pwrank.landing.drops import read_drops, visible_drops
-from tests.library.tiny_world import FIRST_DAY, NOW, some_interactions
+from tests.library.tiny_world import DAYS, FIRST_DAY, NOW, some_interactions
 
 LATER = NOW + timedelta(days=1)
 
@@ -160,12 +160,52 @@ def test_a_first_run_that_was_refused_does_not_settle_the_types_of_ids(tiny_worl
     assert account(tiny_world)["rows_landed"] == 1
 
 
-@pytest.mark.parametrize(
-    ("rows", "told"), [([], "no rows"), ([("u", "i", "soon", 1, "e")] * 3, "3 of 3 rows")]
-)
-def test_a_file_without_usable_rows_is_refused_as_a_whole(tiny_world, rows, told):
-    tiny_world.write_drop("bad.csv", rows)
-    with pytest.raises(SourceError, match=rf"bad.csv: .*{told}"):
+def quiet_csv(world):
+    world.write_drop("2024-03-05.csv", [])
+
+
+def quiet_parquet(world):
+    (world.drops / "2024-03-05.csv").unlink()
+    nothing = pl.DataFrame({"user_id": [], "item_id": [], "timestamp": [], "rating": []})
+    nothing.write_parquet(world.drops / "2024-03-05.parquet")
+
+
+@pytest.mark.parametrize("make_quiet", [quiet_csv, quiet_parquet])
+def test_a_quiet_day_is_a_file_of_no_rows(tiny_world, make_quiet):
+    make_quiet(tiny_world)
+    told = account(tiny_world)
+    assert (told["files"], told["rows_in"], told["rejected"]) == (8, 7 * 12, {})
+    assert account(tiny_world, now=LATER)["files"] == 0
+    tiny_world.write_drop("2024-03-05.csv", some_interactions(FIRST_DAY)[:3])
+    assert account(tiny_world, now=LATER)["rows_landed"] == 3
+
+
+@pytest.mark.parametrize("quiet", ["a", "z"])
+def test_a_file_of_no_rows_says_nothing_of_the_types_of_ids(tiny_world, quiet):
+    tiny_world.settings["source"] = {"interactions": "log", "items": "items.parquet"}
+    log = tiny_world.folder / "log"
+    log.mkdir()
+    columns = {"user_id": [7], "item_id": [8], "timestamp": [1709424000]}
+    pl.DataFrame(columns).write_parquet(log / "m.parquet")
+    pl.DataFrame({name: [] for name in columns}).write_parquet(log / f"{quiet}.parquet")
+    pl.DataFrame({"item_id": [8], "title": ["word1"]}).write_parquet(
+        tiny_world.folder / "items.parquet"
+    )
+    assert account(tiny_world)["rows_landed"] == 1
+    assert landed(tiny_world).select("user_id", "item_id").row(0) == (7, 8)
+
+
+def test_a_file_that_had_rows_and_has_none_is_refused_and_its_rows_stay(tiny_world):
+    land(tiny_world)
+    tiny_world.write_drop("2024-03-05.csv", [])
+    with pytest.raises(SourceError, match=r"05\.csv: no rows, where it had 12; mend the export"):
+        land(tiny_world, now=LATER)
+    assert landed(tiny_world).height == DAYS * 12
+
+
+def test_a_file_without_usable_rows_is_refused_as_a_whole(tiny_world):
+    tiny_world.write_drop("bad.csv", [("u", "i", "soon", 1, "e")] * 3)
+    with pytest.raises(SourceError, match=r"bad.csv: .*3 of 3 rows"):
         land(tiny_world)
     assert "bad.csv" not in {d.source_file for d in read_drops(tiny_world.store, "interactions")}
 
