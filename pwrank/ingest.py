@@ -77,7 +77,8 @@ def land_drops(
                 beside = drop if drop.files else beside
                 if progress:
                     progress(1)
-            rows_in = sum(drop.rows_in for drop in (*stay, *drops))
+            # Also what a run beside this one has landed since.
+            rows_in = sum(drop.rows_in for drop in (*known[table], *drops))
             refuse_empty_table(table, [file.name for file in of_table], rows_in)
             account[table] = _landing_account(drops, unchanged=len(of_table) - len(drops))
         return account

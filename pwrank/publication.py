@@ -55,24 +55,24 @@ def read_publication(store: Store, as_of: date) -> dict[str, Any]:
     return read_json(publication_path(store, as_of))
 
 
-def remember_retired(store: Store, as_of: date) -> None:
-    """Keep what a date needs to be made again as it was, before its publication goes."""
-    publication = read_publication(store, as_of)
-    told = {name: publication[name] for name in ("as_of", "version", "known_at")}
-    told["degraded"] = publication.get("degraded", {})
+def remember(store: Store, publication: Mapping[str, Any]) -> None:
+    """Keep what makes a date again as it was when its record is retired, or damaged and removed."""
+    told = {name: publication.get(name, {}) for name in ("as_of", "known_at", "degraded")}
     model = {name: publication["inputs"]["model"][name] for name in ("as_of", "key")}
-    write_json(_retired_path(store, as_of), {**told, "inputs": {"model": model}})
+    path = _remembered_path(store, date.fromisoformat(publication["as_of"]))
+    write_json(path, {**told, "inputs": {"model": model}})
 
 
 def read_earlier(store: Store, as_of: date) -> dict[str, Any] | None:
-    """What is kept of a date that is published, or was until it was retired; None if never."""
-    for path in (publication_path(store, as_of), _retired_path(store, as_of)):
+    """What is kept of a date that is or was published; None if it never was."""
+    for path in (publication_path(store, as_of), _remembered_path(store, as_of)):
         with contextlib.suppress(FileNotFoundError):
             return read_json(path)
     return None
 
 
-def _retired_path(store: Store, as_of: date) -> Path:
+def _remembered_path(store: Store, as_of: date) -> Path:
+    # Named when only retired dates were remembered.
     return store.control / "retired" / f"as_of={as_of}.json"
 
 

@@ -27,7 +27,7 @@ from pwrank.publication import (
     published_dates,
     read_current,
     read_publication,
-    remember_retired,
+    remember,
     show_again,
     show_parts,
     unlink_parts,
@@ -142,7 +142,7 @@ def retire(store: Store, *, keep_nights: int, as_of: date) -> list[date]:
         protected.add(date.fromisoformat(current["as_of"]))
     gone = [day for day in published_dates(store) if day not in protected]
     for day in gone:
-        remember_retired(store, day)
+        remember(store, read_publication(store, day))
         publication_path(store, day).unlink(missing_ok=True)
         unlink_parts(store, day)
     for name in NIGHTLY_DATASETS:
@@ -157,7 +157,8 @@ def retire(store: Store, *, keep_nights: int, as_of: date) -> list[date]:
 
 
 def _point(store: Store, publication: Mapping[str, Any], *, reused: bool) -> Published:
-    """Move the pointer if this date is newer than the current one and than what holds it there."""
+    """Remember the date, and move the pointer to it if it is newer than what holds it there."""
+    remember(store, publication)
     as_of = publication["as_of"]
     pointer = read_current(store) or {"as_of": ""}
     if as_of > max(pointer["as_of"], pointer.get("held_until_after", "")):

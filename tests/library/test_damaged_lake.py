@@ -16,7 +16,15 @@ from pwrank.ingest import ingest
 from pwrank.publication import read_publication
 from pwrank.signatures import verify_publication
 from pwrank.store import read_json
-from tests.library.tiny_world import AS_OF, DAYS, FIRST_DAY, World, some_interactions, stage_night
+from tests.library.tiny_world import (
+    AS_OF,
+    DAYS,
+    FIRST_DAY,
+    NOW,
+    World,
+    some_interactions,
+    stage_night,
+)
 
 
 @pytest.fixture
@@ -63,6 +71,22 @@ def test_a_damaged_record_is_named_with_the_next_step(world, command, pattern, a
     spoil(path, content)
     told = command(*asked, "--config", world.config_file)
     told.refuses([str(path), "damaged", "remove it and run again"])
+
+
+def test_a_date_whose_record_was_damaged_and_removed_is_repeated_as_it_was_known(world, command):
+    path = some(world, "control/published/*.json")
+    before = read_json(path)
+    world.write_drop("late.csv", [("u00", "019", "2024-03-02T10:00:00Z", 5, "view")])
+    spoil(path, b"{")
+    with pytest.raises(LakeError, match="remove it and run again"):
+        world.run(now=NOW + timedelta(days=2))
+    path.unlink()
+    again = stage_night(world.run(now=NOW + timedelta(days=2)))
+    assert again.known.landed["interactions"]["rows_landed"] == 1
+    again.publish()
+    after = read_json(path)
+    for name in ("known_at", "version", "inputs", "seen_until"):
+        assert after[name] == before[name]
 
 
 def test_a_file_that_is_damaged_inside_is_found_and_named(world, command):

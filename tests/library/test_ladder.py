@@ -22,7 +22,6 @@ from pwrank.publication import (
     publication_path,
     published_dates,
     read_publication,
-    remember_retired,
 )
 from pwrank.report.night import write_night_report
 from tests.library.lively_world import NEXT_NOW, PEOPLE, TOMORROW, TONIGHT, lively_items
@@ -198,7 +197,6 @@ def test_a_stand_in_is_not_the_ranker_of_record_of_a_retired_date_either(world, 
     failing_training(monkeypatch, RuntimeError("loss is not finite"))
     night_of(world, **DAILY).publish()
     monkeypatch.undo()
-    remember_retired(world.store, TOMORROW)
     publication_path(world.store, TOMORROW).unlink()
     assert night_of(world, **DAILY).refs.model.as_of == TOMORROW
 
