@@ -179,7 +179,7 @@ def score_block(
     found = find_candidates(users, count, items, config.score, rules, explorable=explored)
     scores = night.probability(users, found.rows)
     order = by_score(scores, found.rows)
-    shares = explored_shares(users.histories, explored, rules.explore) if explored else None
+    shares = explored_shares(users.histories, explored, rules.explore)
     places, kept = rerank(
         order,
         found.rows,

@@ -7,7 +7,6 @@ same log gives the same model.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from scipy import sparse
 
 from pwrank.evaluation.baselines import UserItems, codes_of
+from pwrank.evaluation.early_stopping import train_epochs
 from pwrank.evaluation.known_log import VALIDATION_USERS, KnownLog
 from pwrank.evaluation.neumf_kernels import has_item
 from pwrank.evaluation.neumf_network import DIM, WIDTHS, Network, new_network, views
@@ -107,26 +107,19 @@ def epochs_affordable(log: KnownLog) -> int:
 def fit_neumf(
     log: KnownLog, *, epochs: int, judge: Callable[[NetworkLists], float] | None = None
 ) -> tuple[NetworkLists, int]:
-    """Train for so many epochs, or with a judge until it finds no better one.
-
-    Returns the lists and the epochs behind them: with a judge the best ones.
-    """
+    """Lists of NeuMF, and the epochs behind them: see `early_stopping.train_epochs`."""
     rng = np.random.default_rng(log.seed)
     known = log.matrix.matrix
     network = new_network(known.shape[0], known.shape[1], torch.Generator().manual_seed(log.seed))
     lists = NetworkLists(log.matrix, network, log.exclude_seen)
     trainer = Trainer(network, pairs=BATCH * (1 + NEGATIVES))
-    best, highest, best_epoch = lists, -1.0, epochs
-    for epoch in range(1, epochs + 1):
-        train_epoch(trainer, known, rng)
-        if judge is None:
-            continue
-        figure = judge(lists)
-        if figure > highest:
-            best, highest, best_epoch = copy.deepcopy(lists), figure, epoch
-        elif epoch - best_epoch >= PATIENCE:
-            break
-    return best, best_epoch
+    return train_epochs(
+        lambda: train_epoch(trainer, known, rng),
+        lambda: lists,
+        judge,
+        epochs=epochs,
+        patience=PATIENCE,
+    )
 
 
 def train_epoch(

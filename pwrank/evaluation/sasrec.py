@@ -6,7 +6,6 @@ count of multiplications rather than by a clock, so that the same log gives the 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pwrank.evaluation.baselines import codes_of
+from pwrank.evaluation.early_stopping import train_epochs
 from pwrank.evaluation.known_log import KnownLog
 from pwrank.evaluation.scored_lists import VectorLists, Vectors
 
@@ -114,10 +114,7 @@ def epochs_affordable(log: KnownLog) -> int:
 def fit_sasrec(
     log: KnownLog, *, epochs: int, judge: Callable[[VectorLists], float] | None = None
 ) -> tuple[VectorLists, int]:
-    """Train for so many epochs, or with a judge until it finds no better one.
-
-    Returns the lists and the epochs behind them: with a judge the best ones.
-    """
+    """Lists of SASRec, and the epochs behind them: see `early_stopping.train_epochs`."""
     seed = torch.Generator().manual_seed(log.seed)
     items = len(log.matrix.items)
     with torch.random.fork_rng(devices=[]):
@@ -125,19 +122,13 @@ def fit_sasrec(
         model = CausalTransformer(items)
         known = sequences(log)
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
-        best, highest, best_epoch = None, -1.0, epochs
-        for epoch in range(1, epochs + 1):
-            _train_epoch(model, known, optimizer, seed)
-            if judge is None:
-                continue
-            figure = judge(_lists(model, known, log))
-            if figure > highest:
-                best, highest, best_epoch = copy.deepcopy(model.state_dict()), figure, epoch
-            elif epoch - best_epoch >= PATIENCE:
-                break
-        if best is not None:
-            model.load_state_dict(best)
-        return _lists(model, known, log), best_epoch
+        return train_epochs(
+            lambda: _train_epoch(model, known, optimizer, seed),
+            lambda: _lists(model, known, log),
+            judge,
+            epochs=epochs,
+            patience=PATIENCE,
+        )
 
 
 def _train_epoch(

@@ -132,14 +132,6 @@ def _too_many_items(log: KnownLog) -> str:
     )
 
 
-def _sasrec(log: KnownLog, *, epochs: int) -> Baseline:
-    return fit_sasrec(log, epochs=epochs)[0]
-
-
-def _stop_sasrec(log: KnownLog, judge: Judge) -> Settings:
-    return {"epochs": fit_sasrec(log, epochs=sasrec.epochs_affordable(log), judge=judge)[1]}
-
-
 def _too_many_pairs(log: KnownLog) -> str:
     rows, most = len(log.matrix.users) + len(log.matrix.items), FACTOR_CELLS // (2 * NEUMF_DIM)
     if rows > most:
@@ -152,12 +144,22 @@ def _too_many_pairs(log: KnownLog) -> str:
     )
 
 
-def _neumf(log: KnownLog, *, epochs: int) -> Baseline:
-    return fit_neumf(log, epochs=epochs)[0]
+def _trained(
+    train: Callable[..., tuple[Baseline, int]],
+    affordable: Callable[[KnownLog], int],
+    refusal: Callable[[KnownLog], str],
+    *,
+    most: int,
+) -> Family:
+    """A network: train(log, epochs=, judge=) gives its lists and the epochs behind them."""
 
+    def fit(log: KnownLog, *, epochs: int) -> Baseline:
+        return train(log, epochs=epochs)[0]
 
-def _stop_neumf(log: KnownLog, judge: Judge) -> Settings:
-    return {"epochs": fit_neumf(log, epochs=neumf.epochs_affordable(log), judge=judge)[1]}
+    def stopped(log: KnownLog, judge: Judge) -> Settings:
+        return {"epochs": train(log, epochs=affordable(log), judge=judge)[1]}
+
+    return Family((), fit, refusal, stopped=stopped, most=most)
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -179,8 +181,10 @@ FAMILIES: Mapping[str, Family] = {
         bpr,
         _no_factors,
     ),
-    "neumf": Family((), _neumf, _too_many_pairs, stopped=_stop_neumf, most=neumf.EPOCHS[1]),
-    "sasrec": Family((), _sasrec, _too_many_items, stopped=_stop_sasrec, most=sasrec.EPOCHS[1]),
+    "neumf": _trained(fit_neumf, neumf.epochs_affordable, _too_many_pairs, most=neumf.EPOCHS[1]),
+    "sasrec": _trained(
+        fit_sasrec, sasrec.epochs_affordable, _too_many_items, most=sasrec.EPOCHS[1]
+    ),
     "text_only": Family(_grid(last=(1, 5, 20, 0), centred=(False, True)), text_only, _no_text),
 }
 """By name, in the order of the board."""

@@ -94,11 +94,14 @@ def nearest_untouched(
     found[(users.text[: len(found)] == 0).all(dim=1).numpy()] = -1
 
 
-def explored_shares(histories: Histories, tonight: Explorable, dial: float) -> Shares:
+def explored_shares(histories: Histories, tonight: Explorable | None, dial: float) -> Shares:
     """(b,) share of each user's ranks that is kept: `dial` for those who take what is rare.
 
     An appetite is the share of rare items among what a user has had, shrunk towards everybody's.
+    Nothing is kept where there is nothing to explore.
     """
+    if tonight is None:
+        return np.zeros(histories.num_users)
     known = histories.item >= 0
     user, item = histories.user[known], histories.item[known]
     had = np.bincount(user, minlength=histories.num_users)

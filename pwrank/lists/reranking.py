@@ -51,15 +51,15 @@ def rerank(
     config: RerankConfig,
     *,
     k: int,
+    shares: Shares,
     added: int = 0,
     untouched: int = 0,
-    shares: Shares | None = None,
 ) -> tuple[IntArray, np.ndarray]:
     """Apply the declared rules to lists in the order of their scores.
 
     order, candidates: (b, c), of which the last `added` are there to be explored only, and of these
     the last `untouched` items that nobody touched, the likeliest first; shares: (b,) of the ranks
-    that exploration has, None = the dial for everybody. Returns places (b, min(k, c)) into the
+    that exploration has, not read where its dial is zero. Returns places (b, min(k, c)) into the
     candidates, and explored (same shape): whether the exploration dial put the item there.
     """
     scored, order = order, added_last(order, candidates, added, k) if added else order
@@ -76,8 +76,6 @@ def rerank(
         if config.diversity or config.novelty or config.max_per_category:
             order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
         rare = facts.interactions <= config.explore_below
-        if shares is None:
-            shares = np.full(len(order), config.explore)
         keep_ranks(scored, order, candidates, untouched, rare, shares, places, explored)
     return places, explored
 

@@ -49,8 +49,7 @@ def pad_rows(
     rows = np.where(inside, starts[:, None] + columns[None, :], 0)
     if histories.num_interactions == 0:
         return _empty_batch(len(starts), width), np.full((len(starts), width), -1, np.int64)
-    owner = np.searchsorted(histories.offsets[1:], starts, side="right")
-    first = histories.offsets[np.minimum(owner, histories.num_users - 1)]
+    first = first_rows(histories, starts)
     before = np.where(inside, np.maximum(rows - 1, first[:, None]), 0)
     gap = histories.timestamp[rows] - histories.timestamp[before]
     batch = HistoryBatch(
@@ -66,6 +65,13 @@ def pad_rows(
         truncated=torch.from_numpy((starts > first) & (lengths > 0)),
     )
     return batch, np.where(inside, rows, -1)
+
+
+def first_rows(histories: Histories, starts: IntArray) -> IntArray:
+    """(b,) first row of the history that each row starts[i] of the log lies in."""
+    owner = np.searchsorted(histories.offsets[1:], starts, side="right")
+    first: IntArray = histories.offsets[np.minimum(owner, histories.num_users - 1)]
+    return first
 
 
 def _empty_batch(size: int, width: int) -> HistoryBatch:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pwrank.ranker.batching import Chunk, training_chunks
+from pwrank.ranker.batching import first_rows, training_chunks
 from pwrank.ranker.card_log import card_log
 from pwrank.ranker.encoder_training import (
     EncoderTask,
@@ -26,7 +26,6 @@ from pwrank.ranker.encoder_training import (
     sampled_losses,
     weighted_mean,
 )
-from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.item_encoder import with_label_table
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.moving_average import MovingAverage
@@ -65,7 +64,8 @@ def plan_epoch(task: EncoderTask, length: int, rng: np.random.Generator) -> Iter
     """What `encoder_training.train_epoch` does with this generator, step by step."""
     log, tokens = task.log, task.batch_tokens
     for chunk in training_chunks(log, length=length, tokens=tokens, most=task.epoch_rows, rng=rng):
-        told = np.stack([chunk.starts, chunk.ends, _has_more_before(log, chunk)])
+        truncated = chunk.starts > first_rows(log, chunk.starts)
+        told = np.stack([chunk.starts, chunk.ends, truncated])
         rows = np.zeros((3, tokens), np.int64)
         rows[:, : told.shape[1]] = told
         yield PlannedStep(
@@ -73,12 +73,6 @@ def plan_epoch(task: EncoderTask, length: int, rng: np.random.Generator) -> Iter
             rows=torch.from_numpy(rows),
             drawn=torch.from_numpy(draw_negatives(task, rng)),
         )
-
-
-def _has_more_before(log: Histories, chunk: Chunk) -> IntArray:
-    owner = np.searchsorted(log.offsets[1:], chunk.starts, side="right")
-    more: IntArray = (chunk.starts > log.offsets[owner]).astype(np.int64)
-    return more
 
 
 class CapturedEpochs:

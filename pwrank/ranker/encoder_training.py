@@ -105,16 +105,19 @@ class Occurrences:
 def distinct(target: Targets, drawn: Tensor) -> Occurrences:
     """Each item once: least work, but the card must be asked how many there are."""
     item, place = torch.unique(torch.cat([target.batch.item.flatten(), drawn]), return_inverse=True)
-    size = target.batch.item.numel()
-    return Occurrences(item, place[:size].view_as(target.batch.item), place[size:], drawn)
+    return _occurrences(target, drawn, item, place)
 
 
 def every_occurrence(target: Targets, drawn: Tensor) -> Occurrences:
     """Each item as often as it occurs: of a shape that is known beforehand."""
     item = torch.cat([target.batch.item.flatten(), drawn])
-    place = torch.arange(len(item), device=item.device)
-    size = target.batch.item.numel()
-    return Occurrences(item, place[:size].view_as(target.batch.item), place[size:], drawn)
+    return _occurrences(target, drawn, item, torch.arange(len(item), device=item.device))
+
+
+def _occurrences(target: Targets, drawn: Tensor, item: Tensor, place: Tensor) -> Occurrences:
+    """place: in `item`, of each of the batch and then of each negative."""
+    own = target.batch.item
+    return Occurrences(item, place[: own.numel()].view_as(own), place[own.numel() :], drawn)
 
 
 def draw_negatives(task: EncoderTask, rng: np.random.Generator) -> IntArray:
@@ -276,10 +279,8 @@ def next_item_loss(
     starts = np.maximum(ends - ranker.shape.length, log.offsets[:-1][users])
     vectors = ranker.item_encoder(task.inputs)
     # In float64 and on the device: a card that is asked for a number waits.
-    total, weight = (
-        vectors.new_zeros((), dtype=torch.float64),
-        vectors.new_zeros((), dtype=torch.float64),
-    )
+    total = vectors.new_zeros((), dtype=torch.float64)
+    weight = torch.zeros_like(total)
     order = np.argsort(ends - starts, kind="stable")
     for part in np.array_split(order, -(-len(order) // 16)) if len(order) else []:
         target = _read_chunk(ranker, task, Chunk(starts[part], ends[part]))

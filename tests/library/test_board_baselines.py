@@ -189,9 +189,11 @@ def test_sasrec_learns_an_order_that_popularity_cannot_know():
 
 def test_sasrec_stops_where_validation_is_best():
     told = iter([0.1, 0.3, 0.2, 0.1, 0.9])
-    _, epochs = fit_sasrec(circle(users=12), epochs=9, judge=lambda _lists: next(told))
+    log = circle(users=12)
+    lists, epochs = fit_sasrec(log, epochs=9, judge=lambda _lists: next(told))
     assert epochs == 2
     assert next(told) == 0.9  # two epochs without a better one were enough
+    assert np.array_equal(lists.users, fit_sasrec(log, epochs=2)[0].users)
 
 
 def test_sasrec_reads_the_newest_interactions_and_bounds_its_work(monkeypatch):

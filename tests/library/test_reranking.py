@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pwrank.config import RerankConfig
-from pwrank.lists.reranking import ItemFacts, by_score, rerank
+from pwrank.lists import reranking
+from pwrank.lists.reranking import ItemFacts, by_score
 
 ITEMS = 40
 
@@ -48,6 +49,12 @@ dials = st.builds(
     explore=st.sampled_from([0.0, 0.1, 0.25, 1.0]),
     explore_below=st.integers(1, 12),
 )
+
+
+def rerank(order, candidates, known, dial, **told):
+    """By the dials, everybody exploring as much."""
+    shares = np.full(len(order), dial.explore)
+    return reranking.rerank(order, candidates, known, dial, shares=shares, **told)
 
 
 def reranked(scores, candidates, dial, k):
