@@ -10,7 +10,7 @@ from flows.runs import Retrying, held_date, loaded_config, night_refs, score_sha
 from pwrank.datasets import DatasetRef
 from pwrank.evaluation.board import PRODUCT, WITHOUT_TEXT, Board
 from pwrank.evaluation.known_log import SplitRule
-from pwrank.evaluation.variants import other_dials, other_seeds
+from pwrank.evaluation.variants import Form, ProductLists, other_dials, other_seeds
 from pwrank.ingest import Ingested
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run
@@ -47,15 +47,17 @@ def benchmark(
         known = again(ingest)(run)
         embeddings = again(embed)(run, known.catalogue)
         night, lists = _ranked(run, known, embeddings)
-        staged = {PRODUCT: lists}
+        product = {PRODUCT: ProductLists(Form.AS_CONFIGURED, lists)}
         if ablations:
             blank = again(blank_texts)(run, known.catalogue, embeddings)
-            staged[WITHOUT_TEXT] = _ranked(run, known, blank)[1]
+            without = _ranked(run, known, blank)[1]
+            product[WITHOUT_TEXT] = ProductLists(Form.WITHOUT_TEXT, without)
         for name, other in other_seeds(run, seeds):
-            staged[name] = _ranked(other, known, embeddings)[1]
+            lists = _ranked(other, known, embeddings)[1]
+            product[name] = ProductLists(Form.OTHER_SEED, lists)
         for name, other in other_dials(run) if dials else ():
-            staged[name] = _listed(other, night)
-        return again(board)(run, split, night, staged, baselines)
+            product[name] = ProductLists(Form.TURNED_DIAL, _listed(other, night))
+        return again(board)(run, split, night, product, baselines)
 
 
 def _ranked(run: Run, known: Ingested, embeddings: DatasetRef) -> tuple[NightRefs, DatasetRef]:

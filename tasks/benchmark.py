@@ -15,6 +15,7 @@ from pwrank.evaluation.board_judging import judge_board
 from pwrank.evaluation.board_split import BoardSplit, open_landed, split_log
 from pwrank.evaluation.known_log import SplitRule
 from pwrank.evaluation.tuning import fits_planned
+from pwrank.evaluation.variants import ProductLists
 from pwrank.ingest import land_drops
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run
@@ -45,7 +46,7 @@ def board(
     run: Run,
     split: BoardSplit,
     night: NightRefs,
-    staged: Mapping[str, DatasetRef],
+    product: Mapping[str, ProductLists],
     baselines: Sequence[str],
 ) -> Board:
     """Staged lists, what the run knew, what was held out -> the board."""
@@ -53,7 +54,7 @@ def board(
         measured(run, "board") as told,
         progress_bar("baselines", "settings", fits_planned(baselines)) as progress,
     ):
-        found = judge_board(run, split, night, staged, baselines, progress=progress)
+        found = judge_board(run, split, night, product, baselines, progress=progress)
         told.rows = found.slices["with_history"].relevant
         told.line = f"{len(found.tuning)} baselines tuned and judged"
     return found

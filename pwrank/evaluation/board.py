@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from pwrank.evaluation.figures import Figure, Figures, Slice, finite
-from pwrank.evaluation.variants import is_dial, is_seed, spread_over_seeds
+from pwrank.evaluation.variants import Form, spread_over_seeds
 
 PRODUCT = "pwrank"
 WITHOUT_TEXT = "pwrank_without_text"
@@ -42,6 +42,8 @@ class Board:
     """By the names of PARTS; differences are the product minus another."""
     lists: Mapping[str, Mapping[str, float]]
     """By ranker: coverage, Gini, novelty and diversity of the lists of users with a history."""
+    forms: Mapping[str, Form]
+    """By the rankers that are the product: which form of it."""
     tuning: Mapping[str, Mapping[str, Any]]
     """By baseline: settings, how many were compared, NDCG@10 on validation."""
     skipped: Mapping[str, str]
@@ -109,11 +111,12 @@ class Board:
             f"{self.told}; {main.users:,} users with a history, {main.relevant:,} items to find "
             f"({kind}); 95 % intervals over users"
         )
+        turned = self._of(Form.TURNED_DIAL)
         lines = [
             title,
             "",
             self._head(),
-            *(self._row(name) for name in self.lists if not is_dial(name)),
+            *(self._row(name) for name in self.lists if name not in turned),
             "",
             *(self._difference_row(name) for name in self._others),
             "",
@@ -133,18 +136,25 @@ class Board:
     def _differences(self, name: str) -> Figures:
         return self.slices["with_history"].differences[name]
 
+    def _of(self, form: Form) -> list[str]:
+        """The rankers of that form, in the order of the board."""
+        return [name for name in self.lists if self.forms.get(name) is form]
+
     @property
     def _others(self) -> list[str]:
         """What the product is compared with: no other form of itself, but that without text."""
-        return [n for n in self.lists if n != PRODUCT and not (is_dial(n) or is_seed(n))]
+        return [n for n in self.lists if self.forms.get(n) in {None, Form.WITHOUT_TEXT}]
 
     def _spread(self) -> list[str]:
-        told = spread_over_seeds(self.slices["with_history"], PRODUCT, ("ndcg@10", "recall@20"))
-        return [told, ""] if told else []
+        seeds = self._of(Form.OTHER_SEED)
+        if not seeds:
+            return []
+        main, metrics = self.slices["with_history"], ("ndcg@10", "recall@20")
+        return [spread_over_seeds(main, [PRODUCT, *seeds], metrics), ""]
 
     def _dials(self) -> list[str]:
         """What each dial of `[rerank]` costs and brings; nothing unless they were turned."""
-        names = list(filter(is_dial, self.lists))
+        names = self._of(Form.TURNED_DIAL)
         if not names:
             return []
         columns = ("NDCG@10", "recall@20", *self.lists[PRODUCT], "cold items")
@@ -194,10 +204,11 @@ class Board:
 
     def _everybody(self) -> str:
         everybody, new = self.slices["all"], self.slices["new_users"]
+        turned = self._of(Form.TURNED_DIAL)
         told = (
             f"{name} {figures['ndcg@10'].value:.4f}/{figures['recall@20'].value:.4f}"
             for name, figures in everybody.rankers.items()
-            if not is_dial(name)
+            if name not in turned
         )
         return (
             f"all {everybody.users:,} users, {new.users:,} of them without a history "

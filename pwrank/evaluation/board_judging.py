@@ -27,6 +27,7 @@ from pwrank.evaluation.judged_lists import (
 from pwrank.evaluation.known_log import KnownLog
 from pwrank.evaluation.list_figures import describe_lists, evenly_spaced
 from pwrank.evaluation.tuning import tune_baselines
+from pwrank.evaluation.variants import ProductLists
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import Run
@@ -58,14 +59,14 @@ def judge_board(
     run: Run,
     split: BoardSplit,
     night: NightRefs,
-    staged: Mapping[str, DatasetRef],
+    product: Mapping[str, ProductLists],
     names: Sequence[str],
     *,
     progress: Progress | None = None,
 ) -> Board:
     """Tune the named baselines on what the run knew, then judge all by what was held out.
 
-    staged: lists of the product, and of its ablations, by name. Raises InputError if no user with
+    product: its lists as configured, and in other forms, by name. Raises InputError if no user with
     a history has anything to find.
     """
     log, catalogue = read_known_log(run, night), _catalogue(run, night)
@@ -80,7 +81,7 @@ def judge_board(
             "choose another --as-of"
         )
     tuned, skipped = tune_baselines(log, split.rule, names, progress=progress)
-    rankers = {name: _staged_lists(run, ref) for name, ref in staged.items()}
+    rankers = {name: _staged_lists(run, lists.staged) for name, lists in product.items()}
     rankers |= {name: _baseline_lists(found.baseline) for name, found in tuned.items()}
     known, new = parts["with_history"], parts["new_users"]
     judged = {name: _judge(ranked, known) for name, ranked in rankers.items()}
@@ -99,6 +100,7 @@ def judge_board(
             name: describe_lists(found.shown, found.sample, catalogue, interactions, vectors)
             for name, found in judged.items()
         },
+        forms={name: lists.form for name, lists in product.items()},
         tuning={name: found.to_json() for name, found in tuned.items()},
         skipped=skipped,
     )

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 
+from pwrank.datasets import DatasetRef
 from pwrank.evaluation.figures import Slice
 from pwrank.run import Run
+
+
+class Form(Enum):
+    """What the lists of the product are, beside those of the baselines."""
+
+    AS_CONFIGURED = auto()
+    WITHOUT_TEXT = auto()
+    OTHER_SEED = auto()
+    TURNED_DIAL = auto()
+
+
+@dataclass(frozen=True)
+class ProductLists:
+    """Staged lists of the product in one of its forms."""
+
+    form: Form
+    staged: DatasetRef
+
 
 DIALS: Mapping[str, tuple[float, ...]] = {
     "diversity": (0.1, 0.3, 0.5, 0.7),
@@ -33,21 +53,8 @@ def other_dials(run: Run) -> Iterator[tuple[str, Run]]:
                 yield f"{dial} {value:g}", replace(run, config=run.config.model_copy(update=turned))
 
 
-def is_seed(name: str) -> bool:
-    """Whether the lists of that name are the product trained from another seed."""
-    return name.startswith("seed ")
-
-
-def is_dial(name: str) -> bool:
-    """Whether the lists of that name are the product with a dial turned."""
-    return name.split(" ", maxsplit=1)[0] in DIALS
-
-
-def spread_over_seeds(part: Slice, product: str, metrics: tuple[str, ...]) -> str:
-    """One line: mean, least, most and standard deviation over the seeds; '' for one seed."""
-    names = [product, *filter(is_seed, part.rankers)]
-    if len(names) == 1:
-        return ""
+def spread_over_seeds(part: Slice, names: Sequence[str], metrics: tuple[str, ...]) -> str:
+    """One line: mean, least, most and standard deviation over two seeds or more, by name."""
     told = []
     for metric in metrics:
         values = [part.rankers[name][metric].value for name in names]

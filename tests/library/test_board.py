@@ -18,6 +18,7 @@ from pwrank.evaluation.board_judging import judge_board, read_known_log
 from pwrank.evaluation.board_split import BoardSplit
 from pwrank.evaluation.known_log import SplitRule
 from pwrank.evaluation.tuning import chosen_names
+from pwrank.evaluation.variants import Form, ProductLists
 from pwrank.run import cut_of
 from tests.library.tiny_world import AS_OF
 
@@ -32,7 +33,7 @@ def judged(night, tmp_path):
         rule = rule or SplitRule(1)
         split = BoardSplit(rule, AS_OF + timedelta(days=rule.days or 0), tmp_path, len(pairs))
         pl.DataFrame(pairs, ["user_id", "item_id"], orient="row").write_parquet(split.held_out)
-        lists = staged or {PRODUCT: night.staged}
+        lists = staged or forms(night.staged, {})
         return judge_board(night.run, split, night.refs, lists, names)
 
     return judge
@@ -41,6 +42,12 @@ def judged(night, tmp_path):
 @pytest.fixture
 def log(night):
     return read_known_log(night.run, night.refs)
+
+
+def forms(staged, others):
+    """The same lists as those of the product as configured, and in other forms by name."""
+    kinds = {PRODUCT: Form.AS_CONFIGURED, **others}
+    return {name: ProductLists(form, staged) for name, form in kinds.items()}
 
 
 def unseen_popular(log, place=0):
@@ -139,10 +146,25 @@ def test_the_table_tells_all_rows_differences_and_settings(judged, log):
 
 
 def test_the_ablation_has_a_row_and_a_sentence(judged, night, log):
-    board = judged(unseen_popular(log), staged={PRODUCT: night.staged, WITHOUT_TEXT: night.staged})
+    board = judged(
+        unseen_popular(log), staged=forms(night.staged, {WITHOUT_TEXT: Form.WITHOUT_TEXT})
+    )
     assert board.best_baseline == "popularity"
     assert "Text adds +0.0000 [+0.0000, +0.0000] NDCG@10" in board.answer
     assert f"minus {WITHOUT_TEXT}" in board.table()
+
+
+def test_a_form_of_the_product_is_told_by_its_field_and_not_by_its_name(judged, night, log):
+    staged = forms(night.staged, {"by 3": Form.TURNED_DIAL, "diversity": Form.OTHER_SEED})
+    board = judged(unseen_popular(log), staged=staged)
+    head, table = board.table().split("[rerank]")
+    assert "\nby 3 " in table
+    assert "by 3 " not in head
+    assert "\ndiversity " in head
+    assert "over 2 seeds: ndcg@10 mean" in head
+    assert "minus by 3" not in head
+    assert "minus diversity" not in head
+    assert board.best_baseline == "popularity"
 
 
 def test_blank_embeddings_say_the_same_of_every_text(trained_world):

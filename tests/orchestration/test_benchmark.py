@@ -8,7 +8,7 @@ from flows.benchmark import benchmark
 from flows.cli import main
 from pwrank.evaluation.board import PRODUCT, WITHOUT_TEXT
 from pwrank.evaluation.board_split import board_folder
-from pwrank.evaluation.variants import DIALS, is_dial
+from pwrank.evaluation.variants import DIALS, Form
 from pwrank.publication import published_dates
 from pwrank.store import Store
 
@@ -32,7 +32,7 @@ def test_a_board_leaves_the_users_lake_alone_and_a_second_one_trains_nothing(wor
 
 def test_seeds_are_trained_and_dials_are_turned_on_one_model(world):
     board = benchmark(world.config_file, 2, ["popularity"], seeds=2, dials=True)
-    turned = {name for name in board.lists if is_dial(name)}
+    turned = {name for name, form in board.forms.items() if form is Form.TURNED_DIAL}
     assert set(board.lists) == {PRODUCT, "seed 1", "popularity", *turned}
     assert turned == {f"{d} {v:g}" for d, vs in DIALS.items() for v in vs} - {"explore 0.15"}
     (split,) = board_folder(world.configure()).glob("holdout-days-2-*")
