@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from flows import cli
+from tests.library.furnished_world import NEXT, USER, furnish, nights, show_off
 from tests.library.lively_world import (
     FIRST_NOW,
     TONIGHT,
@@ -15,7 +16,7 @@ from tests.library.lively_world import (
     make_lively_world,
 )
 from tests.library.tiny_models import tiny_model
-from tests.library.tiny_world import Night, World, make_world, stage_night
+from tests.library.tiny_world import AS_OF, Night, World, make_world, stage_night
 from tests.library.told import Told
 
 
@@ -91,3 +92,12 @@ def command(capsys):
 
     yield run
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def _furnished(tmp_path_factory, tiny_encoder) -> World:
+    world = make_world(tmp_path_factory.mktemp("furnished") / "world", tiny_encoder)
+    furnish(world, USER)
+    nights(world, AS_OF, NEXT)
+    show_off(world, USER)
+    return world

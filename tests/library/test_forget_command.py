@@ -1,0 +1,124 @@
+"""The command `pwrank forget`, and the files that the caller brings to it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from pwrank.errors import SourceError
+from pwrank.forget import person_of
+from pwrank.forgetting.brought_files import clear_file
+from pwrank.ingest import land_drops
+from pwrank.landing.suppression import FORGOTTEN
+from pwrank.store import Store
+from tests.library.furnished_world import (
+    LATER,
+    SALT,
+    USER,
+    copy,
+    nights,
+    tree,
+)
+from tests.library.tiny_world import AS_OF, World
+
+
+@pytest.fixture
+def world(_furnished, tmp_path) -> World:
+    return copy(_furnished, tmp_path / "world")
+
+
+BROUGHT = {
+    "p.csv": (
+        b'\xef\xbb\xbfitem_id,user_id\r\n1,zoe@example\r\n2,"u\n00"\r\n\r\n"3,"zoe@example,x\r\n4,zoe\r\n',
+        b'\xef\xbb\xbfitem_id,user_id\r\n2,"u\n00"\r\n\r\n4,zoe\r\n',
+    ),
+    "p.tsv": (b"user_id\titem_id\n zoe@example \t1\nu\t2\n", b"user_id\titem_id\nu\t2\n"),
+    "p.jsonl": (
+        b'{"user_id": "zoe@example", "item_id": 1}\n{"user_id":"u","item_id":2}\nzoe@example?\n',
+        b'{"user_id":"u","item_id":2}\n',
+    ),
+    "latin.csv": (b"user_id,n\nzoe@example,\xe9\nu,\xe9\n", b"user_id,n\nu,\xe9\n"),
+    "none.csv": (b"user_id,n\nu,1\n", b"user_id,n\nu,1\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", BROUGHT)
+def test_a_brought_file_loses_the_persons_rows_and_no_other_byte(tmp_path, name, packed):
+    before, after = BROUGHT[name]
+    path = tmp_path / (f"{name}.gz" if packed else name)
+    path.write_bytes(gzip.compress(before) if packed else before)
+    person = person_of(Store(tmp_path), USER, SALT)
+    gone = clear_file(path, person, "user_id")
+    content = path.read_bytes()
+    assert (gzip.decompress(content) if packed else content) == after
+    assert gone == before.count(b"zoe@example")
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("p.csv", b"a,b\n1,2\n", "no column 'user_id'"),
+        ("p.jsonl", b'{"a": 1}\n', "no column 'user_id'"),
+        ("p.parquet", b"PAR1", "not a Parquet file or damaged"),
+        ("p.csv.gz", b"no gzip", "damaged or cut off gzip"),
+        ("nowhere.csv", None, "no such file"),
+    ],
+)
+def test_a_brought_file_that_cannot_be_searched_is_named(tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=told):
+        clear_file(tmp_path / name, person_of(Store(tmp_path), USER, SALT), "user_id")
+
+
+def test_without_yes_the_command_only_tells(world, command):
+    world.configure()
+    before = tree(world)
+    told = command("forget", "--config", world.config_file, "--user", USER)
+    assert told.code == 2
+    assert "nothing was changed; add --yes" in told.out
+    assert tree(world) == before
+    assert not (world.store.control / "forgotten.json").exists()
+
+
+def test_the_command_prints_the_proof(world, command, tmp_path):
+    world.configure()
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"user_id,item_id\n{USER},1\nu00,2\n", encoding="utf-8")
+    arguments = ("--config", world.config_file, "--user", USER, "--yes", "--pairs", pairs)
+    told = command("forget", *arguments)
+    assert told.code == 0, told.err
+    assert "files searched afterwards, 0 name this user" in told.out
+    assert "signed anew: 2024-03-08, 2024-03-09" in told.out
+    assert f"{pairs}: 1 rows taken out" in told.out
+    assert pairs.read_text(encoding="utf-8") == "user_id,item_id\nu00,2\n"
+    again = command("forget", *arguments, "--json")
+    data = json.loads(again.out)
+    assert (data["done"], data["naming_the_user"], data["pairs"]) == (True, [], {str(pairs): 0})
+    assert USER not in told.out
+
+
+def test_a_user_whom_nobody_knows_is_kept_out_all_the_same(world, command):
+    world.configure()
+    told = command("forget", "--config", world.config_file, "--user", "stranger", "--yes")
+    assert told.code == 0
+    assert "the lake held nothing of them" in told.out
+    world.write_drop("s.csv", [("stranger", "001", "2024-03-04", 4, "view")])
+    account = land_drops(world.store, world.configure(), now=LATER)["interactions"]
+    assert account["rejected"] == {FORGOTTEN: 1}
+
+
+def test_a_lake_that_is_not_there_is_no_place_to_forget_in(tiny_world, command):
+    told = command("forget", "--config", tiny_world.config_file, "--user", "u", "--yes")
+    told.refuses(["lake: there is no lake"])
+    assert not tiny_world.store.lake.exists()
+
+
+def test_nobody_is_no_person_to_forget(world, tiny_world, command):
+    nights(tiny_world, AS_OF)
+    told = command("forget", "--config", tiny_world.config_file, "--user", " ", "--yes")
+    told.refuses(["--user is empty"])
