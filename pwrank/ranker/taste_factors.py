@@ -16,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from pwrank.ranker.history import FloatArray, Histories, IntArray
+from pwrank.ranker.inverse_kernels import invert_each
 from pwrank.ranker.item_encoder import ItemInputs
 
 Floats = npt.NDArray[np.float64]
@@ -75,20 +76,26 @@ def believe(
     """
     design, second, cross = given.as_design()
     width = design.shape[1]
-    gram = (ratings.count @ second).reshape(-1, width, width)
+    precision = 1.0 / prior_variance
     bias = given.mean[:, :1]
     moment = ratings.total @ design - ratings.count @ (design * bias + cross)
-    covariance = np.linalg.inv(gram / noise + np.diag(1.0 / prior_variance))
-    pull = moment / noise + prior_mean / prior_variance
+    pull = moment / noise + prior_mean * precision
+    covariance = (ratings.count @ second).reshape(-1, width, width)
+    covariance /= noise
+    covariance[:, np.arange(width), np.arange(width)] += precision
+    invert_each(covariance)
     mean = np.einsum("nab,nb->na", covariance, pull)
     bias_squares = given.mean[:, 0] ** 2 + given.covariance[:, 0, 0]
+    # What factors explain: the moments with the second moments of the ratings, which are noise
+    # times what the inverse of the covariance has beyond the prior's.
+    seconds = mean**2 + np.diagonal(covariance, axis1=1, axis2=2)
+    explained = (mean * pull).sum() + covariance.shape[0] * width - (seconds @ precision).sum()
     error = (
         ratings.squares.sum()
         - 2.0 * (ratings.total @ given.mean[:, 0]).sum()
         + (ratings.count @ bias_squares).sum()
         - 2.0 * (moment * mean).sum()
-        + np.einsum("nab,na,nb->", gram, mean, mean)
-        + (gram * covariance).sum()
+        + noise * explained
     )
     return Beliefs(mean, covariance), float(error)
 

@@ -18,6 +18,7 @@ from pwrank.ranker.preference_training import (
     like_threshold,
     logistic_weights,
 )
+from pwrank.ranker.taste_factors import Beliefs, believe, rated_by
 
 USERS, ITEMS, KNOWN = 120, 60, 18
 DAY = 86_400
@@ -172,3 +173,27 @@ def test_a_logistic_regression_finds_the_weights_that_made_the_labels() -> None:
     wanted = np.array([-0.5, 1.2, 0.7])
     label = (rng.random(20_000) < 1 / (1 + np.exp(-columns @ wanted))).astype(float)
     assert logistic_weights(columns, label) == pytest.approx(wanted, abs=0.1)
+
+
+def test_the_expected_error_is_that_of_the_beliefs() -> None:
+    """Told by the posterior's moments, against the plain formula pair by pair."""
+    rng = np.random.default_rng(5)
+    width, shape = 4, (7, 6)
+    row, column = (pair.ravel()[rng.permutation(42)[:25]] for pair in np.indices(shape))
+    value = rng.normal(size=25)
+    spread = rng.normal(size=(6, width, width))
+    given = Beliefs(rng.normal(size=(6, width)), spread @ spread.transpose(0, 2, 1) * 0.1)
+    prior = rng.uniform(0.5, 2.0, width)
+    found, error = believe(rated_by(row, column, value, shape), given, np.ones(width), prior, 0.7)
+    design, second, cross = given.as_design()
+    other = design[column]
+    bias = given.mean[column, 0]
+    mean = found.mean[row]
+    squares = found.covariance[row] + mean[:, :, None] * mean[:, None, :]
+    expected = (
+        (value - bias) ** 2
+        + given.covariance[column, 0, 0]
+        - 2 * (((value - bias)[:, None] * other - cross[column]) * mean).sum(axis=1)
+        + (squares.reshape(25, -1) * second[column]).sum(axis=1)
+    )
+    assert error == pytest.approx(expected.sum())
