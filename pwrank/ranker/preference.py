@@ -48,7 +48,7 @@ class PreferenceModel:
     scale: FloatArray
     """(3,): lowest rating, highest rating, and the rating from which on an item is liked."""
     weights: FloatArray
-    """(3,) of the logistic regression: constant, and one for each column of `like_evidence`."""
+    """(4,) of the logistic regression: constant, and one for each column of `like_evidence`."""
 
     def items(self, inputs: ItemInputs) -> PreferenceItems:
         """A catalogue through the model; made once a run."""
@@ -66,9 +66,10 @@ class PreferenceModel:
     def like_evidence(
         self, histories: Histories, items: PreferenceItems, candidates: IntArray
     ) -> tuple[Floats, Floats]:
-        """What speaks for a like (b, c, 2), and the rating (b, c).
+        """What speaks for a like (b, c, 3), and the rating (b, c).
 
-        How many deviations the rating stands above the threshold, and the share of likes.
+        How many deviations the rating stands above the threshold, the share of likes, and 1 for a
+        user who rated nothing: who comes anew rates higher or lower than who stays.
         """
         mean, variance = self.stars.predict(
             self.stars.users(histories, items.stars), items.stars, candidates
@@ -77,7 +78,14 @@ class PreferenceModel:
         liked = likes_of(histories, threshold)
         share, _ = self.likes.predict(self.likes.users(liked, items.likes), items.likes, candidates)
         above = (mean - threshold) / np.sqrt(variance)
-        return np.stack([above, share - float(self.likes.level)], axis=-1), mean
+        rated = histories.user[~np.isnan(histories.rating) & (histories.item >= 0)]
+        stranger = np.bincount(rated, minlength=histories.num_users) == 0
+        columns = [
+            above,
+            share - float(self.likes.level),
+            np.broadcast_to(stranger[:, None], mean.shape),
+        ]
+        return np.stack(columns, axis=-1), mean
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Named arrays to keep."""

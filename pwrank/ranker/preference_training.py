@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.catalogue import Catalogue
-from pwrank.ranker.examples import Examples, prefixes
+from pwrank.ranker.examples import Examples, join, prefixes
 from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.model import Ranker
@@ -23,7 +23,7 @@ SCALE_TOP = 0.8
 MOST_USERS = 50_000
 """Users whose ratings teach the factors of items; more cost memory and teach little."""
 
-PLAIN_WEIGHTS = (0.0, 1.7, 0.0)
+PLAIN_WEIGHTS = (0.0, 1.7, 0.0, 0.0)
 """Of the logistic regression before any evidence: nearly the normal distribution of a rating."""
 
 NEWTON_STEPS = 20
@@ -59,10 +59,18 @@ def like_threshold(log: Histories, threshold: float | None) -> float:
 
 
 def rated_examples(log: Histories, start: int, most: int, rng: np.random.Generator) -> Examples:
-    """At most so many rated rows from `start` (unix seconds) on, each with the history before."""
+    """At most so many rated rows from `start` (unix seconds) on, each with two histories.
+
+    With all that came before it, and with what was known at `start`: pairs are scored for users who
+    were here a moment ago and for others. Row `stop` - 1 is the rated one.
+    """
     rows = np.flatnonzero(~np.isnan(log.rating) & (log.timestamp >= start))
     rows = np.sort(rng.permutation(rows)[:most])
-    return Examples(log.user[rows], rows, rows + 1, log.timestamp[rows])
+    user = log.user
+    known = log.offsets[:-1] + np.bincount(user[log.timestamp < start], minlength=log.num_users)
+    lately = Examples(user[rows], rows, rows + 1, log.timestamp[rows])
+    long_ago = replace(lately, end=known[user[rows]], at=np.full(len(rows), start, np.int64))
+    return join([lately, long_ago])
 
 
 def fit_preference(
@@ -71,7 +79,7 @@ def fit_preference(
     """Factors of the whole log; the regression by factors that end at `start` (unix seconds).
 
     None for a log without ratings. The second value tells the mean squared error and the log loss
-    on the rows from `start` on.
+    on `rated_examples`.
     """
     rating = task.log.rating
     rated = rating[~np.isnan(rating)]
@@ -165,11 +173,11 @@ def _calibrate(
     evidence, ratings = [], []
     for first in range(0, len(examples.end), BLOCK_EXAMPLES):
         block = examples.take(np.arange(first, min(first + BLOCK_EXAMPLES, len(examples.end))))
-        candidates = task.log.item[block.end][:, None]
+        candidates = task.log.item[block.stop - 1][:, None]
         told, rating = model.like_evidence(prefixes(task.log, block), items, candidates)
         evidence.append(told[:, 0])
         ratings.append(rating[:, 0])
-    truth = task.log.rating[examples.end].astype(np.float64)
+    truth = task.log.rating[examples.stop - 1].astype(np.float64)
     liked = (truth >= model.scale[2]).astype(np.float64)
     columns = np.column_stack([np.ones(len(liked)), np.concatenate(evidence)])
     weights = logistic_weights(columns, liked)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pwrank.evaluation.pointwise_metrics import auc, rmse
+from pwrank.ranker.examples import prefixes
 from pwrank.ranker.history import Histories, group_by_user
 from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.preference import PreferenceModel
@@ -17,6 +18,7 @@ from pwrank.ranker.preference_training import (
     fit_preference,
     like_threshold,
     logistic_weights,
+    rated_examples,
 )
 from pwrank.ranker.taste_factors import Beliefs, believe, rated_by
 
@@ -162,6 +164,31 @@ def test_the_same_seed_gives_the_same_heads_and_they_survive_the_disk(model) -> 
         assert all(np.array_equal(*pair) for pair in zip(told(model), told(other), strict=True))
 
 
+def test_a_row_is_learned_from_with_what_was_known_then_and_at_the_start_of_the_window() -> None:
+    examples = rated_examples(KNOWN_LOG, START, 40, np.random.default_rng(0))
+    lately, long_ago = examples.take(np.arange(40)), examples.take(np.arange(40, 80))
+    assert np.array_equal(lately.end, lately.stop - 1)
+    assert np.array_equal(lately.stop, long_ago.stop)
+    assert (prefixes(KNOWN_LOG, long_ago).timestamp < START).all()
+    before = KNOWN_LOG.before(START).lengths
+    assert np.array_equal(prefixes(KNOWN_LOG, long_ago).lengths, before[long_ago.user])
+
+
+def test_who_comes_anew_is_calibrated_apart_from_who_stays() -> None:
+    """In the window the users of the first half begin and rate what they rate 1.5 higher."""
+    newcomer = KNOWN_LOG.user < USERS // 2
+    lifted = np.clip(KNOWN_LOG.rating + 1.5 * newcomer, 1, 5).astype(np.float32)
+    log = replace(KNOWN_LOG, rating=lifted).keep(~newcomer | (KNOWN_LOG.timestamp >= START))
+    fitted, _ = fit_preference(replace(TASK, log=log), START)
+    assert fitted is not None
+    items = fitted.items(TASK.inputs)
+    everything = np.arange(1, ITEMS)[None, :]
+    nobody = log.select(np.array([0])).before(0)
+    stranger = fitted.score(nobody, items, everything).like.mean()
+    plain = replace(fitted, weights=fitted.weights * np.array([1, 1, 1, 0], np.float32))
+    assert stranger > plain.score(nobody, items, everything).like.mean() + 0.1
+
+
 def test_the_threshold_is_the_top_of_the_scale_or_what_is_told() -> None:
     assert like_threshold(KNOWN_LOG, None) == pytest.approx(4.2)
     assert like_threshold(KNOWN_LOG, 3.0) == 3.0
@@ -169,8 +196,8 @@ def test_the_threshold_is_the_top_of_the_scale_or_what_is_told() -> None:
 
 def test_a_logistic_regression_finds_the_weights_that_made_the_labels() -> None:
     rng = np.random.default_rng(0)
-    columns = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, 2))])
-    wanted = np.array([-0.5, 1.2, 0.7])
+    columns = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, 3))])
+    wanted = np.array([-0.5, 1.2, 0.7, 0.3])
     label = (rng.random(20_000) < 1 / (1 + np.exp(-columns @ wanted))).astype(float)
     assert logistic_weights(columns, label) == pytest.approx(wanted, abs=0.1)
 
