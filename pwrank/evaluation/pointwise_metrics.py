@@ -45,6 +45,17 @@ def calibration_error(table: pl.DataFrame) -> float:
     return float(np.average(gap, weights=_as_floats(table["rows"])))
 
 
+def calibration_noise(table: pl.DataFrame) -> float:
+    """The `calibration_error` that perfect probabilities would have by chance; NaN without rows.
+
+    Of rows that are independent: those of one user are not, so that chance does more than this.
+    """
+    if table.height == 0:
+        return float("nan")
+    chance, rows = _as_floats(table["predicted"]), _as_floats(table["rows"])
+    return float(np.average(np.sqrt(2.0 / np.pi * chance * (1.0 - chance) / rows), weights=rows))
+
+
 def log_loss(labels: Floats, probabilities: Floats, floor: float = 1e-7) -> float:
     """Mean negative log likelihood, in nats; probabilities are kept `floor` away from 0 and 1."""
     y, p = _as_floats(labels), np.clip(_as_floats(probabilities), floor, 1.0 - floor)

@@ -1,21 +1,18 @@
 """The heads `like` and `rating` judged by ratings that training did not see, next to two baselines.
 
-Biases: level + user + item, each shrunk as the ratings say. Factorisation: the same with factors,
-and nothing known of an item but its ratings (Lim and Teh 2007). Both learn from what the night
-knew, and judge users as the night does. A baseline's probability of a like is its isotonic
-regression on the very pairs that are judged, which favours it.
+The baselines, of `rating_baselines`, learn from what the night knew, and judge users as the night
+does. Their probability of a like comes from the judged pairs of other users, which still favours
+them a little: the heads have not seen the period at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.optimize import isotonic_regression
 
 from pwrank.config import Config
 from pwrank.datasets import IdTypes
@@ -23,13 +20,18 @@ from pwrank.errors import SourceError
 from pwrank.evaluation.baselines import codes_of
 from pwrank.evaluation.figures import finite
 from pwrank.evaluation.metrics import Floats, bootstrap_means, interval
-from pwrank.evaluation.pointwise_metrics import auc, calibration_error, reliability, user_auc
+from pwrank.evaluation.pointwise_metrics import (
+    auc,
+    calibration_error,
+    calibration_noise,
+    reliability,
+    user_auc,
+)
+from pwrank.evaluation.rating_baselines import chance_of_a_like, fit_baselines
 from pwrank.lists.pairs import score_pairs
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
-from pwrank.ranker.preference_training import ratings_of
-from pwrank.ranker.taste_training import fit_taste, no_features
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
 from pwrank.user_files import read_user_file
@@ -38,8 +40,6 @@ FLOOR = 1e-4
 """Probabilities are kept so far from 0 and 1 in the log loss."""
 
 METRICS = ("rmse", "mae", "auc", "user_auc", "log_loss", "calibration_error")
-BASELINES = {"user + item": 0, "factorisation": None}
-"""Factors; None: as many as the heads have."""
 
 
 def judge_ratings(
@@ -72,8 +72,11 @@ def judge_ratings(
     }
     threshold = float(ranker.preference.scale[2])
     liked = (kept["rating"].to_numpy() >= threshold).astype(np.float64)
+    user = kept["user_id"].rank("dense").to_numpy().astype(np.int64)
     likes = {
-        name: kept["like"].to_numpy() if name == "pwrank" else _isotonic(values, liked)
+        name: kept["like"].to_numpy()
+        if name == "pwrank"
+        else chance_of_a_like(values, liked, user, config.seed)
         for name, values in predicted.items()
     }
     orders = predicted | {"pwrank": likes["pwrank"]}
@@ -87,6 +90,7 @@ def judge_ratings(
         "users": kept["user_id"].n_unique(),
         "like_threshold": threshold,
         "liked_share": float(liked.mean()),
+        "calibration_noise": finite(calibration_noise(reliability(liked, likes["pwrank"]))),
         "rankers": rankers,
     }
 
@@ -113,7 +117,8 @@ def ratings_table(figures: Mapping[str, Any]) -> str:
     about = (
         f"{figures['pairs']:,} pairs of {figures['users']:,} users, "
         f"{figures['skipped']:,} rows without id or rating left out; "
-        f"liked = rated {figures['like_threshold']:g} or more ({figures['liked_share']:.0%})"
+        f"liked = rated {figures['like_threshold']:g} or more ({figures['liked_share']:.0%}); "
+        f"calibration error of perfect probabilities {figures['calibration_noise']:.3f}"
     )
     lines = [about, f"{'':<14}" + "".join(f"{name:>22}" for name in METRICS)]
     for name, told in figures["rankers"].items():
@@ -142,36 +147,15 @@ def _baselines(
     inputs = ranker.item_inputs(catalogue)
     ids = pl.Series(catalogue.item_ids, dtype=pairs["item_id"].dtype)
     user, item = codes_of(pairs["user_id"], known.user_ids), codes_of(pairs["item_id"], ids)
-    # One more user and item, the last, for those that the night does not know: their code is -1.
-    everybody = replace(log, offsets=np.append(log.offsets, log.offsets[-1]))
-    predicted = {}
-    for name, factors in BASELINES.items():
-        taste = fit_taste(
-            ratings_of(log),
-            inputs,
-            no_features(inputs),
-            categories=len(ranker.categories),
-            factors=config.train.rating_factors if factors is None else factors,
-            rounds=config.train.rating_rounds,
-            rng=np.random.default_rng(config.seed),
-        )
-        items = taste.items(inputs)
-        mean = np.vstack([items.mean, np.zeros((1, items.mean.shape[1]), np.float32)])
-        users = taste.users(everybody, items)
-        own, other = users.mean[user], mean[item].astype(np.float64)
-        inner = (own[:, 1:] * other[:, 1:]).sum(axis=1)
-        low, high = np.nanmin(log.rating), np.nanmax(log.rating)
-        predicted[name] = np.clip(float(taste.level) + own[:, 0] + other[:, 0] + inner, low, high)
-    return predicted
-
-
-def _isotonic(predicted: Floats, liked: Floats) -> Floats:
-    """(m,) probability of a like that rises with the prediction, fitted on these very pairs."""
-    _, place = np.unique(predicted, return_inverse=True)
-    weight = np.bincount(place).astype(np.float64)
-    share = np.bincount(place, liked) / weight
-    probability: Floats = isotonic_regression(share, weights=weight).x[place]
-    return probability
+    baselines = fit_baselines(
+        log,
+        inputs,
+        categories=len(ranker.categories),
+        factors=config.train.rating_factors,
+        rounds=config.train.rating_rounds,
+        seed=config.seed,
+    )
+    return {name: baseline.rating(user, item) for name, baseline in baselines.items()}
 
 
 def _figures(

@@ -207,6 +207,15 @@ def test_calibration_error_is_zero_for_true_probabilities_and_the_gap_otherwise(
     assert pointwise.calibration_error(bold) == pytest.approx(0.1)
 
 
+def test_calibration_noise_is_what_true_probabilities_show_by_chance():
+    rng = np.random.default_rng(0)
+    chance = rng.uniform(0.05, 0.95, size=(200, 600))
+    tables = [pointwise.reliability(rng.random(600) < row, row) for row in chance]
+    noise = np.mean([pointwise.calibration_noise(table) for table in tables])
+    assert noise == pytest.approx(np.mean([*map(pointwise.calibration_error, tables)]), rel=0.05)
+    assert math.isnan(pointwise.calibration_noise(tables[0].head(0)))
+
+
 def test_reliability_has_fifteen_bins_of_equal_mass():
     probabilities = np.random.default_rng(0).random(3000)
     table = pointwise.reliability(np.zeros(3000), probabilities)

@@ -10,7 +10,8 @@ import pytest
 
 from pwrank.datasets import IdTypes
 from pwrank.errors import SourceError
-from pwrank.evaluation.rated_pairs import METRICS, _isotonic, judge_ratings, ratings_table
+from pwrank.evaluation.rated_pairs import METRICS, judge_ratings, ratings_table
+from pwrank.evaluation.rating_baselines import chance_of_a_like
 from pwrank.lists.pairs import score_pairs
 from pwrank.user_files import read_user_file
 from tests.library.tiny_world import stage_night
@@ -80,10 +81,28 @@ def test_one_command_prints_the_table_and_gives_json(published_world, command, b
         command("evaluate", "--config", config, "--pairs", brought(), "--holdout", brought())
 
 
-def test_isotonic_probabilities_are_the_best_that_rise_with_the_prediction():
-    predicted = np.array([1.0, 2.0, 2.0, 3.0, 4.0])
-    liked = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
-    assert _isotonic(predicted, liked) == pytest.approx([0, 2 / 3, 2 / 3, 2 / 3, 1])
+def test_a_baseline_tells_a_users_likes_from_those_of_others_and_rising_with_its_prediction():
+    rng = np.random.default_rng(0)
+    user, predicted = np.arange(4000) % 200, rng.normal(size=4000)
+    chance = 1 / (1 + np.exp(-2 * predicted))
+    liked = (rng.random(4000) < chance).astype(float)
+    told = chance_of_a_like(predicted, liked, user, 0)
+    assert np.abs(told - chance).mean() < 0.03
+    turned = np.where(user == 7, 1 - liked, liked)
+    again = chance_of_a_like(predicted, turned, user, 0)
+    assert np.array_equal(told[user == 7], again[user == 7])
+    assert not np.array_equal(told, again)
+    # All like what is above 0 but for one who never does: their own labels would tell.
+    odd = np.where(user == 7, 0.0, predicted > 0)
+    assert chance_of_a_like(predicted, odd, user, 0)[(user == 7) & (predicted > 0.5)].min() > 0.9
+
+
+def test_of_one_user_alone_a_baseline_has_no_probabilities(night, brought):
+    assert np.isnan(chance_of_a_like(np.arange(3.0), np.ones(3), np.zeros(3), 0)).all()
+    told = judged(night, brought(PAIRS.filter(pl.col("user_id") == "u01")))
+    assert told["rankers"]["factorisation"]["log_loss"]["value"] is None
+    assert told["rankers"]["factorisation"]["calibration_error"]["value"] is None
+    assert told["rankers"]["pwrank"]["log_loss"]["value"] is not None
 
 
 def test_a_given_split_in_the_layout_of_movielens_100k_is_learned_and_judged(
