@@ -268,8 +268,10 @@ class TrainConfig(Section):
     """Ridge of the co-occurrence model; None = the best of some on validation."""
     ease_items: PositiveInt = 12_000
     """Most frequent items that get co-occurrence weights."""
-    ease_keep: PositiveInt = 100
-    """Most telling weights kept, so many per item on average."""
+    ease_text: NonNegative | None = None
+    """Users in common that two texts alike are worth to it; None = the best on validation."""
+    ease_keep: PositiveInt | None = None
+    """Most telling weights kept, so many per item on average; None = the better of 100 and 400."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> TrainConfig:

@@ -12,12 +12,17 @@ import numpy as np
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.catalogue import Catalogue
-from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
+from pwrank.ranker.cooccurrence import count_together, user_item_matrix
+from pwrank.ranker.cooccurrence_choice import (
+    FEWEST_EXAMPLES,
+    MOST_ITEMS,
+    grid_of,
+    usual_shape,
+)
 from pwrank.ranker.examples import window_examples, window_start
-from pwrank.ranker.history import Histories
+from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.preference_training import MOST_USERS, learn_preference
-from pwrank.ranker.ridge import FEWEST_EXAMPLES, MOST_ITEMS, RIDGES, USUAL
 
 TIMED_ITEMS = 3000
 """Of the co-occurrence model that is timed, at most: a second or two."""
@@ -42,27 +47,32 @@ def items_together(log: Histories, most: int) -> int:
 
 
 def cooccurrence_seconds(
-    log: Histories, num_items: int, width: int, config: TrainConfig, clock: Clock
+    log: Histories, text: FloatArray, width: int, config: TrainConfig, clock: Clock
 ) -> float:
-    """Of the two co-occurrence models with rows for `width` of the items, and of their ridge."""
+    """Of the two co-occurrence models with rows for `width` of the items, and of their choice.
+
+    text: (n, d) of all items.
+    """
     timed, tries = min(width, TIMED_ITEMS), []
     for _ in range(2):
         started = clock()
-        fit_cooccurrence(log, num_items, reg=USUAL, most_items=timed, keep=config.ease_keep)
+        count_together(log, text, most_items=timed).model(usual_shape(config))
         tries.append(clock() - started)
 
     def seconds(wide: int) -> float:
         return min(tries) * math.pow(max(wide, 1) / max(timed, 1), ITEMS_EXPONENT)
 
-    compared = len(RIDGES) if _is_ridge_chosen(log, config) else 0
+    compared = _count_compared(log, width, config)
     return 2 * seconds(width) + compared * seconds(min(width, MOST_ITEMS))
 
 
-def _is_ridge_chosen(log: Histories, config: TrainConfig) -> bool:
+def _count_compared(log: Histories, width: int, config: TrainConfig) -> int:
+    """Models that a shape is chosen from."""
     start = window_start(log, config.validation_share)
     nobody = np.random.default_rng(0)
     found = window_examples(log, start, cuts=1, splits=0, after=0, rng=nobody)
-    return config.ease_reg is None and len(found.user) >= FEWEST_EXAMPLES
+    others = sum(map(len, grid_of(config, width).values()))
+    return 1 + others if others and len(found.user) >= FEWEST_EXAMPLES else 0
 
 
 def preference_seconds(

@@ -1,7 +1,8 @@
 """What was taken together: EASE, cut to its strongest entries so that it stays small.
 
 EASE (Steck, WWW 2019) is the best item-to-item model in closed form. Its scores are features of
-the point-wise ranker, which thereby starts where the best collaborative baseline ends.
+the point-wise ranker, which thereby starts where the best collaborative baseline ends. Texts enter
+as users more who took what reads alike (Jeunen, Van Balen and Goethals, RecSys 2020).
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 
+from pwrank.ranker.catalogue import centred_text
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 
 
@@ -33,6 +36,68 @@ class Cooccurrence:
         return sparse.csr_matrix((self.weight, self.item, self.offsets), shape=(n, n))
 
 
+@dataclass(frozen=True)
+class CooccurrenceShape:
+    """How a co-occurrence model is held back."""
+
+    ridge: float
+    text: float
+    """Users in common that a cosine of 1 between two texts is worth."""
+    keep: int
+    """Most telling weights kept, so many per item on average."""
+
+
+@dataclass(frozen=True)
+class TakenTogether:
+    """The most frequent items of a log, and what shows that two of them belong together."""
+
+    num_items: int
+    """n, in the log; m of them are here."""
+    chosen: IntArray
+    """(m,) int64 rows of the log's items, ascending."""
+    count: FloatArray
+    """(m,) users that took each."""
+    users: FloatArray
+    """(m, m) float32: users that took both."""
+    text: FloatArray
+    """(m, d) float32, see `centred_text`."""
+
+    def most_frequent(self, most: int) -> TakenTogether:
+        """So many of the items; of equally frequent ones those in front."""
+        kept = np.sort(np.argsort(-self.count, kind="stable")[:most])
+        return TakenTogether(
+            num_items=self.num_items,
+            chosen=self.chosen[kept],
+            count=self.count[kept],
+            users=self.users[np.ix_(kept, kept)],
+            text=self.text[kept],
+        )
+
+    def model(self, shape: CooccurrenceShape) -> Cooccurrence:
+        """EASE cut to `shape.keep` weights per item. Memory: m^2 * 20 bytes."""
+        weights = self._ease_weights(shape)
+        rows, columns = np.nonzero(_telling(weights, self.count, shape.keep))
+        lengths = np.zeros(self.num_items, np.int64)
+        lengths[self.chosen] = np.bincount(rows, minlength=len(self.chosen))
+        return Cooccurrence(
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            item=self.chosen[columns].astype(np.int64),
+            weight=weights[rows, columns],
+        )
+
+    def _ease_weights(self, shape: CooccurrenceShape) -> FloatArray:
+        gram = self.users.copy()
+        if shape.text:
+            gram += np.float32(shape.text) * (self.text @ self.text.T)
+        gram[np.diag_indices_from(gram)] += shape.ridge
+        # A third of the time of a general inverse.
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(gram)))
+        weights: FloatArray = precision.numpy()
+        weights /= -np.diag(weights)
+        np.fill_diagonal(weights, 0.0)
+        return weights
+
+
 def user_item_matrix(histories: Histories, num_items: int) -> sparse.csr_matrix:
     """(users, n) float32, 1 where the user has the item; unknown items left out."""
     known = histories.item >= 0
@@ -43,44 +108,27 @@ def user_item_matrix(histories: Histories, num_items: int) -> sparse.csr_matrix:
     return matrix
 
 
-def fit_cooccurrence(
-    histories: Histories, num_items: int, *, reg: float, most_items: int, keep: int
-) -> Cooccurrence:
-    """EASE on the `most_items` most frequent items, cut to `keep` weights per item on average.
+def count_together(histories: Histories, text: FloatArray, *, most_items: int) -> TakenTogether:
+    """The `most_items` most frequent items of a log, but those that one user took or none.
 
-    Memory: most_items^2 * 16 bytes. Items seen by fewer than two users get no row.
+    text: (n, d) of all its items, zeros where an item has none. Memory: most_items^2 * 8 bytes.
     """
-    interactions = user_item_matrix(histories, num_items)
+    interactions = user_item_matrix(histories, len(text))
     count = np.asarray(interactions.sum(axis=0)).ravel()
     chosen = np.sort(np.argsort(-count, kind="stable")[:most_items])
     chosen = chosen[count[chosen] >= 2]  # noqa: PLR2004 - one user shows no co-occurrence
-    if len(chosen) == 0:
-        return Cooccurrence(
-            np.zeros(num_items + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-        )
-    weights = _ease_weights(interactions[:, chosen], reg)
-    kept = _telling(weights, count[chosen], keep)
-    rows, columns = np.nonzero(kept)
-    lengths = np.zeros(num_items, np.int64)
-    lengths[chosen] = np.bincount(rows, minlength=len(chosen))
-    return Cooccurrence(
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        item=chosen[columns].astype(np.int64),
-        weight=weights[rows, columns],
+    taken = interactions[:, chosen]
+    return TakenTogether(
+        num_items=len(text),
+        chosen=chosen,
+        count=count[chosen],
+        users=(taken.T @ taken).toarray().astype(np.float32),
+        text=centred_text(text[chosen]),
     )
 
 
-def _ease_weights(interactions: sparse.csr_matrix, reg: float) -> FloatArray:
-    gram = (interactions.T @ interactions).toarray().astype(np.float32)
-    gram[np.diag_indices_from(gram)] += reg
-    weights: FloatArray = np.linalg.inv(gram)
-    weights /= -np.diag(weights)
-    np.fill_diagonal(weights, 0.0)
-    return weights
-
-
 def _telling(weights: FloatArray, count: FloatArray, keep: int) -> npt.NDArray[np.bool_]:
-    """(n, n) bool: the `keep` * n weights that change scores the most.
+    """(m, m) bool: the `keep` * m weights that change scores the most.
 
     A weight of an item that is in many histories counts in many scores. Of equally many weights,
     the largest of each row lose .007 of EASE's NDCG@10 where these lose nothing (CHANGELOG).

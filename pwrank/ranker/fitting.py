@@ -20,7 +20,8 @@ from pwrank.errors import InputError
 from pwrank.ranker.batching import rating_scale
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.checkpoints import clear_checkpoint
-from pwrank.ranker.cooccurrence import fit_cooccurrence
+from pwrank.ranker.cooccurrence import CooccurrenceShape, count_together
+from pwrank.ranker.cooccurrence_choice import shape_of
 from pwrank.ranker.encoder_training import (
     FULL_SOFTMAX_ITEMS,
     EncoderTask,
@@ -50,7 +51,6 @@ from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.optimising import epoch_of, make_optimizer
 from pwrank.ranker.popularity import item_activity
 from pwrank.ranker.preference_training import learn_preference
-from pwrank.ranker.ridge import ridge_of
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
 from pwrank.ranker.validation import Champion, validation_figures
 from pwrank.ranker.warm_start import adopt
@@ -80,19 +80,18 @@ def build_ranker(log: Histories, catalogue: Catalogue, config: TrainConfig, seed
 
 
 def prepare_encoder_task(
-    ranker: Ranker, log: Histories, evidence: Evidence, config: TrainConfig, ridge: float
+    ranker: Ranker,
+    log: Histories,
+    evidence: Evidence,
+    config: TrainConfig,
+    shape: CooccurrenceShape,
 ) -> EncoderTask:
     """Fit the prior, which stage one then takes as given, and the co-occurrence weights.
 
     log: what may be learned from, at most `evidence.log`.
     """
-    ranker.cooccurrence = fit_cooccurrence(
-        log,
-        len(ranker.vocabulary),
-        reg=ridge,
-        most_items=config.ease_items,
-        keep=config.ease_keep,
-    )
+    together = count_together(log, evidence.catalogue.text, most_items=config.ease_items)
+    ranker.cooccurrence = together.model(shape)
     weighted = as_targets(log, config.balance, repeats=evidence.repeats)
     timeline = make_timeline(evidence.activity, config.snapshots)
     timeline = TimeLine(timeline.times, timeline.features.to(ranker.device))
@@ -146,11 +145,11 @@ def _train_encoder(
     phase: str,
     planned: int,
     start: int | None,
-    ridge: float,
+    shape: CooccurrenceShape,
 ) -> Epochs:
     """Stage one on `log`; with `start` (unix seconds), the rows from there on say when to stop."""
     config = fit.config
-    task = prepare_encoder_task(ranker, log, fit.evidence, config, ridge)
+    task = prepare_encoder_task(ranker, log, fit.evidence, config, shape)
     optimizer = make_optimizer(ranker, config)
     everything = as_targets(fit.evidence.log, config.balance, repeats=fit.evidence.repeats)
     later = replace(task, log=everything)
@@ -246,8 +245,8 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         search = fit.untrained()
-        ridge = ridge_of(config, past, log, start, catalogue.num_items, fit.rng(7))
-        train = partial(_train_encoder, fit, ridge=ridge)
+        shape = shape_of(config, past, log, start, catalogue.text, fit.rng(7))
+        train = partial(_train_encoder, fit, shape=shape)
         stop = train(search, past, phase="search", planned=config.epochs, start=start)
         torch.manual_seed(seed + 1)
         figures = _learn_from_window(fit, search, start)
@@ -267,5 +266,6 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     for phase in ("search", "final"):
         clear_checkpoint(None if checkpoint is None else checkpoint / phase)
     figures["epochs"], figures["interactions"] = float(stop.best), float(log.num_interactions)
-    figures["validation_loss"], figures["ease_reg"] = stop.best_loss, ridge
+    figures["validation_loss"] = stop.best_loss
+    figures |= {"ease_reg": shape.ridge, "ease_text": shape.text, "ease_keep": float(shape.keep)}
     return final.eval(), figures

@@ -23,11 +23,11 @@ from pwrank.ranker.closed_form_cost import (
     items_together,
     preference_seconds,
 )
+from pwrank.ranker.cooccurrence_choice import usual_shape
 from pwrank.ranker.examples import known_log, window_examples, window_start
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker
-from pwrank.ranker.ridge import USUAL
 
 SMALL_LOG = 12_000
 """Interactions of the small training: a dozen steps an epoch."""
@@ -104,7 +104,7 @@ def measure_training(
     before = max(0.0, begin - epoch) * config.prior_steps / PRIOR_STEPS
     window = max(0.0, marks["final", 1] - search[-1] - begin) * config.moments / small.moments
     items = items_together(log, config.ease_items)
-    ease = cooccurrence_seconds(log, catalogue.num_items, items, config, clock)
+    ease = cooccurrence_seconds(log, catalogue.text, items, config, clock)
     ratings = preference_seconds(log, ranker, catalogue, config, clock)
     return TrainingCost(
         epoch_seconds=epoch / share,
@@ -121,12 +121,15 @@ def _small(log: Histories, config: TrainConfig, *, share: float, seed: int) -> T
     """As much less of everything as the small training has of the log."""
     # As many of the moments as of the users, so that one factor fits all that comes between them.
     moments = max(1, round(share * config.moments))
+    usual = usual_shape(config)
     rated = min(int(np.isfinite(log.rating).sum()), config.rated_examples)
     return config.model_copy(
         update={
             "epochs": max(2, config.epochs),
             "ease_items": FEW_ITEMS,
-            "ease_reg": config.ease_reg or USUAL,
+            "ease_reg": usual.ridge,
+            "ease_text": usual.text,
+            "ease_keep": usual.keep,
             "prior_steps": PRIOR_STEPS,
             "moments": moments,
             "examples": -(-_count_examples(log, config, seed) * moments // config.moments),

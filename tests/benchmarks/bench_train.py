@@ -59,6 +59,7 @@ def encoder_epoch(log: Histories) -> Any:
 
     from pwrank.config import TrainConfig
     from pwrank.ranker.catalogue import plain_catalogue
+    from pwrank.ranker.cooccurrence_choice import USUAL
     from pwrank.ranker.encoder_training import train_epoch
     from pwrank.ranker.fitting import build_ranker, prepare_encoder_task
     from pwrank.ranker.held_out_training import Evidence
@@ -74,7 +75,7 @@ def encoder_epoch(log: Histories) -> Any:
     evidence = Evidence(log, catalogue, item_activity(log, READ_ITEMS), repeats=False)
     torch.manual_seed(0)
     ranker = build_ranker(log, catalogue, config, 0)
-    task = prepare_encoder_task(ranker, log, evidence, config, ridge=300.0)
+    task = prepare_encoder_task(ranker, log, evidence, config, USUAL)
     optimizer = make_optimizer(ranker, config)
     average = MovingAverage(ranker, config.averaging)
     return lambda: train_epoch(ranker, task, optimizer, average, np.random.default_rng(2))

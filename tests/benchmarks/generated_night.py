@@ -20,6 +20,7 @@ from pwrank.encoder.parts import EmbeddingParts
 from pwrank.index import index
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.cooccurrence import Cooccurrence
+from pwrank.ranker.cooccurrence_choice import usual_shape
 from pwrank.ranker.history import Histories, group_by_user
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.weights import save_ranker
@@ -191,7 +192,7 @@ def random_ranker(config: TrainConfig, items: int) -> Ranker:
 def _random_cooccurrence(config: TrainConfig, items: int) -> Cooccurrence:
     rng = np.random.default_rng(11)
     chosen = np.sort(rng.permutation(items)[: config.ease_items])
-    keep = min(config.ease_keep, len(chosen))
+    keep = min(usual_shape(config).keep, len(chosen))
     columns = chosen[rng.integers(0, len(chosen), (len(chosen), keep))]
     columns.sort(axis=1)
     lengths = np.zeros(items, np.int64)

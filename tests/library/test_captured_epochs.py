@@ -12,6 +12,7 @@ from pwrank.config import TrainConfig
 from pwrank.ranker.batching import pad_rows, training_chunks
 from pwrank.ranker.captured_epochs import most_rows, padded_width, plan_epoch
 from pwrank.ranker.card_log import card_log
+from pwrank.ranker.cooccurrence import CooccurrenceShape
 from pwrank.ranker.encoder_training import (
     _read_chunk,
     distinct,
@@ -39,7 +40,8 @@ def prepared(device: str = "cpu", config: TrainConfig = CONFIG):
     log, catalogue = two_tastes()
     evidence = Evidence(log, catalogue, item_activity(log, catalogue.num_items))
     ranker = build_ranker(log, catalogue, config, 0).to(torch.device(device))
-    return ranker, prepare_encoder_task(ranker, log, evidence, config, ridge=10.0)
+    shape = CooccurrenceShape(ridge=10.0, text=0.0, keep=100)
+    return ranker, prepare_encoder_task(ranker, log, evidence, config, shape)
 
 
 def flat(module: torch.nn.Module) -> torch.Tensor:

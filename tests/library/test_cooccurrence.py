@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pwrank.ranker.ridge import FEWEST_EXAMPLES, RIDGES, USUAL, choose_ridge
 
 from pwrank.ranker.batching import training_chunks
 from pwrank.ranker.cooccurrence import fit_cooccurrence, user_item_matrix
 from pwrank.ranker.examples import window_examples
 from pwrank.ranker.history import Histories, group_by_user
-from pwrank.ranker.ridge import FEWEST_EXAMPLES, RIDGES, USUAL, choose_ridge
 
 ITEMS, USERS = 60, 300
 
