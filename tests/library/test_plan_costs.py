@@ -15,6 +15,7 @@ from pwrank.ranker.closed_form_cost import (
     items_together,
     preference_seconds,
 )
+from pwrank.ranker.cooccurrence_choice import RIDGES, TEXTS
 from pwrank.ranker.history import Histories
 from pwrank.ranker.training_cost import TrainingCost, best_epochs
 
@@ -65,22 +66,26 @@ def test_items_that_only_one_user_took_have_no_row():
     assert items_together(log, 1) == 1
 
 
-def test_the_choice_of_the_ridge_costs_a_model_for_each():
-    config = TrainConfig()
-    told = cooccurrence_seconds(some_log(300), ITEMS, ITEMS, config, clock())
-    assert told == pytest.approx(2 + len(closed_form_cost.RIDGES))
+TEXT = np.zeros((ITEMS, 3), np.float32)
+GIVEN = {"ease_reg": 100.0, "ease_text": 30.0, "ease_keep": 50}
 
 
-@pytest.mark.parametrize(("users", "ridge"), [(300, 100.0), (20, None)])
-def test_a_ridge_that_is_given_or_cannot_be_chosen_costs_nothing(users, ridge):
-    config = TrainConfig(ease_reg=ridge)
-    assert cooccurrence_seconds(some_log(users), ITEMS, ITEMS, config, clock()) == 2
+def test_the_choice_of_a_shape_costs_a_model_for_each_that_is_tried():
+    told = cooccurrence_seconds(some_log(300), TEXT, ITEMS, TrainConfig(), clock())
+    usual, keep = 1, 1
+    assert told == pytest.approx(2 + usual + len(RIDGES) + len(TEXTS) + keep)
+
+
+@pytest.mark.parametrize(("users", "given"), [(300, GIVEN), (20, {})])
+def test_a_shape_that_is_given_or_cannot_be_chosen_costs_nothing(users, given):
+    config = TrainConfig(**given)
+    assert cooccurrence_seconds(some_log(users), TEXT, ITEMS, config, clock()) == 2
 
 
 def test_a_wider_model_than_is_timed_takes_longer_by_a_power_of_its_width(monkeypatch):
     monkeypatch.setattr(closed_form_cost, "TIMED_ITEMS", 10)
-    config = TrainConfig(ease_reg=100.0)
-    told = cooccurrence_seconds(some_log(300), ITEMS, ITEMS, config, clock())
+    config = TrainConfig(**GIVEN)
+    told = cooccurrence_seconds(some_log(300), TEXT, ITEMS, config, clock())
     assert told == pytest.approx(2 * 4**closed_form_cost.ITEMS_EXPONENT)
 
 
