@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 SMALL = {
     "ingest": ["--interactions", "2000", "--items", "50", "--users", "100"],
+    "ratings": ["--users", "60", "--folds", "2"],
     "retrieval": ["--items", "1000", "--repeats", "1"],
     "score": ["--users", "100", "--items", "300", "--shard-users", "50", "--repeats", "1"],
     "train": ["--interactions", "400", "--read", "400", "--users", "50", "--repeats", "1"],
