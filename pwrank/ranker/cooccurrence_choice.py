@@ -74,12 +74,13 @@ def shape_of(  # noqa: PLR0917 - what it is chosen from
     start: unix seconds at which the window of `log` begins; past: what lies before it.
     text: (n, d) of all items.
     """
-    together = count_together(past, text, most_items=config.ease_items)
-    grid, usual = grid_of(config, len(together.chosen)), usual_shape(config)
+    usual = usual_shape(config)
     examples = window_examples(log, start, cuts=1, splits=0, after=0, rng=rng)
     some = sample(examples, config.validation_users, rng)
     if len(some.user) < FEWEST_EXAMPLES:
         return usual
+    together = count_together(past, text, most_items=config.ease_items)
+    grid = grid_of(config, len(together.chosen))
     return choose_shape(together.most_frequent(MOST_ITEMS), log, some, usual, grid)
 
 
