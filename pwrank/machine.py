@@ -16,6 +16,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor itself multiplies bfloat16; emulated, it is slower than float32."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
 KEPT_BYTES, MMAP_BYTES = 134_217_728, 33_554_432
 """Freed memory that a process keeps, and the size from which the kernel is asked directly."""
 
@@ -70,5 +76,4 @@ def describe_machine() -> dict[str, str]:
 def _bfloat16() -> str:
     if torch.cuda.is_available():
         return "on the GPU"
-    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 - no public question
-    return "native" if native else "not native; float32 is used"
+    return "native" if multiplies_bfloat16() else "not native; float32 is used"

@@ -26,6 +26,7 @@ from pwrank.encoder.packing import (
 )
 from pwrank.encoder.word_pieces import read_word_pieces
 from pwrank.errors import ConfigError, ModelUnavailableError, first_line
+from pwrank.machine import multiplies_bfloat16
 
 PACKED_TOLERANCE = 1e-3
 """Largest relative difference in float32 at which packed and plain hidden states are the same."""
@@ -77,8 +78,7 @@ def choose_precision(config: EncoderConfig, device: str) -> Precision:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        native = any(getattr(torch.cpu, name, bool)() for name in names)
+        native = multiplies_bfloat16()
     return "bfloat16" if native else "float32"
 
 
