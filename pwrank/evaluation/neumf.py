@@ -22,7 +22,7 @@ from pwrank.evaluation.early_stopping import train_epochs
 from pwrank.evaluation.known_log import VALIDATION_USERS, KnownLog
 from pwrank.evaluation.neumf_kernels import has_item
 from pwrank.evaluation.neumf_network import DIM, WIDTHS, Network, new_network, views
-from pwrank.evaluation.neumf_training import Trainer
+from pwrank.evaluation.neumf_training import Trainer, dtype_of_products
 from pwrank.evaluation.scored_lists import Scores, rank_scored
 from pwrank.lists.workers import beside_each_other, in_order, one_ahead
 from pwrank.ranker.history import FloatArray, IntArray
@@ -112,7 +112,7 @@ def fit_neumf(
     known = log.matrix.matrix
     network = new_network(known.shape[0], known.shape[1], torch.Generator().manual_seed(log.seed))
     lists = NetworkLists(log.matrix, network, log.exclude_seen)
-    trainer = Trainer(network, pairs=BATCH * (1 + NEGATIVES))
+    trainer = Trainer(network, pairs=BATCH * (1 + NEGATIVES), dtype=dtype_of_products())
     return train_epochs(
         lambda: train_epoch(trainer, known, rng),
         lambda: lists,

@@ -1,7 +1,8 @@
 """The parts of a NeuMF training step that are no matrix products, compiled.
 
 Pairs are (user, item, label); `rows` of a pair are places among the distinct users or items of the
-batch. Arrays are C-contiguous along their last axis; numbers are float32.
+batch. Arrays are C-contiguous. Operands and results of matrix products are float32 or the bits of
+bfloat16, as the caller has them; all else is float32, sums too.
 """
 
 # The loops read like the formulas they are; numba takes their arguments by position.
@@ -12,19 +13,42 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pwrank.ranker.compiled import compiled
+from pwrank.ranker.compiled import LINE_BYTES, compiled, narrowed, prefetch, widened
 from pwrank.ranker.history import FloatArray, IntArray
 
 Places = npt.NDArray[np.int32]
+Operands = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+"""Of matrix products: float32, or the bits of bfloat16."""
+Decay = tuple[np.float32, np.float32]
+"""What Adam keeps of its two moments in a step."""
+Rates = tuple[np.float32, np.float32, np.float32]
+"""Of learning and of the square's root, both corrected for moments that began at zero, and what is
+added to the root."""
 
 ONE, ZERO = np.float32(1.0), np.float32(0.0)
+LINE = LINE_BYTES // 4
+"""Numbers of a line of the cache."""
+AHEAD = 4
+"""Rows of a table that are fetched before their turn: the next is anywhere in memory."""
 
 
 @compiled
-def number_distinct(ids: IntArray, slots: Places, distinct: IntArray, places: Places) -> int:
-    """Distinct ids in the order in which they come, and each id's place among them.
+def fetch_row(table: FloatArray, row: int) -> None:
+    """Ask for a row of a table."""
+    flat, start = table.reshape(-1), row * table.shape[1]
+    for number in range(start, start + table.shape[1], LINE):
+        prefetch(flat, number)
 
-    slots: as long as there are ids at all, -1 before and after. Returns how many are distinct.
+
+@compiled
+def number_distinct(
+    ids: IntArray, slots: Places, distinct: IntArray, places: Places, ends: Places, pairs: Places
+) -> int:
+    """Distinct ids in the order in which they come, and which pairs have each.
+
+    slots: as long as there are ids at all, -1 before and after. places (pairs,): each id's place
+    among the distinct ones, whose pairs are pairs[ends[place]:ends[place + 1]], ascending. Returns
+    how many are distinct.
     """
     count = 0
     for pair in range(len(ids)):
@@ -33,9 +57,20 @@ def number_distinct(ids: IntArray, slots: Places, distinct: IntArray, places: Pl
             slots[found] = count
             distinct[count] = found
             count += 1
+            ends[count] = 0
         places[pair] = slots[found]
+        ends[slots[found] + 1] += 1
+    ends[0] = 0
     for place in range(count):
         slots[distinct[place]] = -1
+        ends[place + 1] += ends[place]
+    # Written from the last pair on, each end comes down to the start of its place.
+    for pair in range(len(ids) - 1, -1, -1):
+        ends[places[pair] + 1] -= 1
+        pairs[ends[places[pair] + 1]] = pair
+    for place in range(count):
+        ends[place] = ends[place + 1]
+    ends[count] = len(ids)
     return count
 
 
@@ -59,23 +94,37 @@ def has_item(
 
 
 @compiled
+def take_rows(values: FloatArray, rows: IntArray, product: FloatArray, read: Operands) -> None:
+    """Rows of a table in two parts: what is multiplied by the other side, what is read."""
+    for place in range(len(rows)):
+        if place + AHEAD < len(rows):
+            fetch_row(values, rows[place + AHEAD])
+        row, left, right = values[rows[place]], product[place], read[place]
+        for k in range(product.shape[1]):
+            left[k] = row[k]
+        row = row[product.shape[1] :]
+        for k in range(read.shape[1]):
+            right[k] = narrowed(row[k], right)
+
+
+@compiled
 def first_layer(
-    user_part: FloatArray,
-    item_part: FloatArray,
+    user_part: Operands,
+    item_part: Operands,
     bias: FloatArray,
     user_rows: FloatArray,
     item_rows: FloatArray,
     weights: FloatArray,
     user: Places,
     item: Places,
-    hidden: FloatArray,
+    hidden: Operands,
     product: FloatArray,
 ) -> None:
     """hidden (pairs, h): relu of parts and bias; product (pairs,): sum over k of w_k u_k v_k."""
     for pair in range(len(user)):
         mine, its, out = user_part[user[pair]], item_part[item[pair]], hidden[pair]
         for k in range(hidden.shape[1]):
-            out[k] = max(mine[k] + its[k] + bias[k], ZERO)
+            out[k] = narrowed(max(widened(mine[k]) + widened(its[k]) + bias[k], ZERO), out)
         left, right, total = user_rows[user[pair]], item_rows[item[pair]], ZERO
         for k in range(len(weights)):
             total += left[k] * right[k] * weights[k]
@@ -83,28 +132,37 @@ def first_layer(
 
 
 @compiled
+def hidden_layer(states: Operands, bias: FloatArray) -> None:
+    """Relu of states (pairs, h) and bias, in place."""
+    for pair in range(states.shape[0]):
+        out = states[pair]
+        for k in range(states.shape[1]):
+            out[k] = narrowed(max(widened(out[k]) + bias[k], ZERO), out)
+
+
+@compiled
 def last_layer(
-    hidden: FloatArray,
+    hidden: Operands,
     weights: FloatArray,
     bias: np.float32,
     product: FloatArray,
     label: FloatArray,
     scale: np.float32,
     errors: FloatArray,
-    back: FloatArray,
+    back: Operands,
     weights_back: FloatArray,
 ) -> tuple[float, np.float32]:
     """Sum of the pairs' cross entropies, and its gradient times `scale`.
 
-    errors (pairs,): by the score; back (pairs, h): by the last hidden layer before its relu;
-    weights_back (h,): by `weights`. Returns the sum, and the gradient by `bias`.
+    errors (pairs,): by the score; back (pairs, h): by the last hidden layer; weights_back (h,): by
+    `weights`. Returns the sum, and the gradient by `bias`.
     """
     loss, bias_back = 0.0, ZERO
     weights_back[:] = ZERO
     for pair in range(len(product)):
         units, out, score = hidden[pair], back[pair], product[pair] + bias
         for k in range(len(weights)):
-            score += units[k] * weights[k]
+            score += widened(units[k]) * weights[k]
         small = np.exp(-abs(score))
         likely = (ONE if score >= ZERO else small) / (ONE + small)
         loss += max(score, ZERO) - score * label[pair] + np.log1p(small)
@@ -112,62 +170,85 @@ def last_layer(
         errors[pair] = error
         bias_back += error
         for k in range(len(weights)):
-            weights_back[k] += error * units[k]
-            out[k] = error * weights[k] if units[k] > ZERO else ZERO
+            weights_back[k] += error * widened(units[k])
+            out[k] = narrowed(error * weights[k], out)
     return loss, bias_back
 
 
 @compiled
-def through_relu(values: FloatArray, back: FloatArray, total: FloatArray) -> None:
+def through_relu(values: Operands, back: Operands, total: FloatArray) -> None:
     """The way back through a relu, in place: zero where `values` are; total (h,): its sum."""
     total[:] = ZERO
     for row in range(values.shape[0]):
         kept, out = values[row], back[row]
         for k in range(values.shape[1]):
-            out[k] = out[k] if kept[k] > ZERO else ZERO
-            total[k] += out[k]
+            slope = widened(out[k]) if widened(kept[k]) > ZERO else ZERO
+            total[k] += slope
+            out[k] = narrowed(slope, out)
 
 
 @compiled
-def sum_by_row(
-    mine: Places,
+def sum_pairs(
+    ends: Places,
+    pairs: Places,
     other: Places,
-    back: FloatArray,
+    back: Operands,
     errors: FloatArray,
+    rows: FloatArray,
     other_rows: FloatArray,
-    part_back: FloatArray,
+    weights: FloatArray,
+    part_back: Operands,
     product_back: FloatArray,
+    weights_back: FloatArray,
 ) -> None:
-    """Sums over the pairs of each row of one side.
+    """Sums over the pairs of some rows of one side: row r has pairs[ends[r]:ends[r + 1]].
 
-    part_back (rows, h): of `back` (pairs, h); product_back (rows, k): of errors times the other
-    side's rows (others, k).
+    part_back (at least rows, h): of `back` (pairs, h), zero behind the rows; product_back
+    (rows, k): of errors times the other side's rows (others, k) times the weights; weights_back
+    (k,): the gradient by the weights, of these rows.
     """
-    part_back[:] = ZERO
-    product_back[:] = ZERO
-    for pair in range(len(mine)):
-        total, given = part_back[mine[pair]], back[pair]
-        for k in range(back.shape[1]):
-            total[k] += given[k]
-        total, given, error = product_back[mine[pair]], other_rows[other[pair]], errors[pair]
-        for k in range(other_rows.shape[1]):
-            total[k] += error * given[k]
+    total, product = np.empty(back.shape[1], np.float32), np.empty(len(weights), np.float32)
+    weights_back[:] = ZERO
+    for row in range(len(ends) - 1):
+        total[:] = ZERO
+        product[:] = ZERO
+        for pair in pairs[ends[row] : ends[row + 1]]:
+            given = back[pair]
+            for k in range(len(total)):
+                total[k] += widened(given[k])
+            its, error = other_rows[other[pair]], errors[pair]
+            for k in range(len(product)):
+                product[k] += error * its[k]
+        out = part_back[row]
+        for k in range(len(total)):
+            out[k] = narrowed(total[k], out)
+        mine, slopes = rows[row], product_back[row]
+        for k in range(len(product)):
+            weights_back[k] += mine[k] * product[k]
+            slopes[k] = product[k] * weights[k]
+    for row in range(len(ends) - 1, part_back.shape[0]):
+        out = part_back[row]
+        for k in range(len(total)):
+            out[k] = narrowed(ZERO, out)
 
 
 @compiled
-def through_product(
-    rows: FloatArray, weights: FloatArray, back: FloatArray, weights_back: FloatArray
+def adam(
+    values: FloatArray,
+    mean: FloatArray,
+    square: FloatArray,
+    slopes: FloatArray,
+    decay: Decay,
+    rates: Rates,
 ) -> None:
-    """back (n, k), errors times the other side: times the weights, in place.
-
-    weights_back (k,): the gradient by the weights, of these rows.
-    """
-    weights_back[:] = ZERO
-    for row in range(rows.shape[0]):
-        mine, out = rows[row], back[row]
-        for k in range(len(weights)):
-            weights_back[k] += mine[k] * out[k]
-            out[k] *= weights[k]
+    """Adam on values (n,) and their two moments, in place; slopes (n,)."""
+    keep, keep_square = decay
+    rate, scale, least = rates
+    for k in range(len(slopes)):
+        slope = slopes[k]
+        mean[k] = keep * mean[k] + (ONE - keep) * slope
+        square[k] = keep_square * square[k] + (ONE - keep_square) * slope * slope
+        values[k] -= rate * mean[k] / (np.sqrt(square[k]) * scale + least)
 
 
 @compiled
@@ -176,21 +257,22 @@ def adam_rows(
     mean: FloatArray,
     square: FloatArray,
     rows: IntArray,
-    gradient: FloatArray,
-    decay: tuple[np.float32, np.float32],
-    rates: tuple[np.float32, np.float32, np.float32],
+    product: FloatArray,
+    read: Operands,
+    decay: Decay,
+    rates: Rates,
 ) -> None:
-    """Adam on `rows` of a table and of its two moments; gradient (len(rows), dim).
-
-    rates: of learning and of the square's root, both corrected for moments that began at zero, and
-    what is added to the root.
-    """
-    keep, keep_square = decay
-    rate, scale, least = rates
+    """Adam on `rows` of a table: their slopes are in two parts, as `take_rows` has the rows."""
+    slopes = np.empty(values.shape[1], np.float32)
+    first, last = slopes[: product.shape[1]], slopes[product.shape[1] :]
     for place in range(len(rows)):
-        value, first, second = values[rows[place]], mean[rows[place]], square[rows[place]]
-        slope = gradient[place]
-        for k in range(values.shape[1]):
-            first[k] = keep * first[k] + (ONE - keep) * slope[k]
-            second[k] = keep_square * second[k] + (ONE - keep_square) * slope[k] * slope[k]
-            value[k] -= rate * first[k] / (np.sqrt(second[k]) * scale + least)
+        if place + AHEAD < len(rows):
+            fetch_row(values, rows[place + AHEAD])
+            fetch_row(mean, rows[place + AHEAD])
+            fetch_row(square, rows[place + AHEAD])
+        left, right, row = product[place], read[place], rows[place]
+        for k in range(len(first)):
+            first[k] = left[k]
+        for k in range(len(last)):
+            last[k] = widened(right[k])
+        adam(values[row], mean[row], square[row], slopes, decay, rates)

@@ -90,3 +90,52 @@ def prefetch(array: npt.NDArray[Any], place: int) -> None:
     The place may lie anywhere in the array or up to one line behind it.
     """
     _fetch_line(array, place)
+
+
+def _typed_widen(_context: Any, value: Any) -> Any:
+    """Bits of a bfloat16 as a float32; a float32 as it is."""
+    if value == numba.types.float32:
+        return numba.types.float32(value), lambda _context, _builder, _signature, given: given[0]
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(32)
+        bits = builder.shl(builder.zext(arguments[0], wide), wide(16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return numba.types.float32(numba.types.uint16), generate
+
+
+def _typed_narrow(_context: Any, _value: Any, like: Any) -> Any:
+    """A float32 as an element of the array `like`."""
+    kinds = (numba.types.float32, like)
+    if like.dtype == numba.types.float32:
+        return numba.types.float32(*kinds), lambda _context, _builder, _signature, given: given[0]
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(32)
+        bits = builder.bitcast(arguments[0], wide)
+        odd = builder.and_(builder.lshr(bits, wide(16)), wide(1))
+        rounded = builder.add(bits, builder.add(odd, wide(0x7FFF)))
+        return builder.trunc(builder.lshr(rounded, wide(16)), ir.IntType(16))
+
+    return numba.types.uint16(*kinds), generate
+
+
+_widen: Any = intrinsic(_typed_widen)
+_narrow: Any = intrinsic(_typed_narrow)
+
+
+@compiled
+def widened(value: np.float32 | np.uint16) -> np.float32:
+    """For compiled loops: a float32 as it is, or the float32 that is the bfloat16 of these bits."""
+    found: np.float32 = _widen(value)
+    return found
+
+
+@compiled
+def narrowed(value: np.float32, like: npt.NDArray[Any]) -> Any:
+    """For compiled loops: a float32 for an array of them, its bfloat16's bits for one of uint16.
+
+    Rounded to the nearest, halves to even. One loop so works in either precision.
+    """
+    return _narrow(value, like)

@@ -3,10 +3,15 @@
     make bench-train BENCH="[--json] [--repeats 5]"
     python tests/benchmarks/bench_train.py [--recbole PYTHON] [--users 6000] [--items 10000]
 
-All train the same NeuMF (see neumf_peers.py) on the same pairs, in turn. RecBole 1.2 needs numpy 1,
-so that it runs in `.venv-recbole`, which `make bench-train` makes; without `--recbole` its part is
-left out. FLOPs of an interaction are those of the plain form, so a form that needs fewer has the
-larger share of the matrix product rate (float32, measured by the same process).
+All train the same NeuMF (see neumf_peers.py) on the same pairs, in turn. pwrank
+does it as on its board: where the processor multiplies bfloat16 natively, matrix products read and
+write that, and weights, sums, loss and Adam are float32. The peers train in float32, as they do
+unless told otherwise. There RecBole is met twice more: in its own mixed precision (`enable_amp`),
+and with both in float32. RecBole 1.2 needs numpy 1, so that it runs in `.venv-recbole`, which
+`make bench-train` makes; without `--recbole` its part is left out.
+
+FLOPs of an interaction are those of the plain form, so a form that needs fewer has the
+larger share of the matrix product rate (of the precision told, measured by the same process).
 
 The default encoder does more for an interaction: it reads the history before it and ranks the
 target against 1,024 items. Its FLOPs are counted as they happen.
@@ -15,10 +20,11 @@ target against 1,024 items. Its FLOPs are counted as they happen.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +32,8 @@ import neumf_peers as peers
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
+
     from pwrank.ranker.history import Histories
 
 TEXT_DIM = 384
@@ -98,34 +106,58 @@ def encoder_cost(interactions: int, repeats: int, ceiling: float) -> dict[str, f
     }
 
 
-def contests(options: argparse.Namespace, ceiling: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """pwrank's NeuMF against each peer in turn."""
+def contests(options: argparse.Namespace, rates: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """pwrank's NeuMF against each peer in turn. rates: of matrix products, by precision."""
+    import torch
     from ceiling import contest, seconds
 
+    from pwrank.evaluation.neumf_training import dtype_of_products
+
     known = peers.generated_pairs(options.users, options.items, options.interactions)
-    own, size = peers.own_epoch(known), known.nnz
-    plain, article = peers.plain_epoch(known), peers.article_rows(known)
-    others = [
-        ("plain vectorised torch", lambda: seconds(plain), size),
-        ("the article's own loop", lambda: seconds(article), peers.ROWS_OF_THE_ARTICLE),
-    ]
-    recbole = peers.RecBole(options.recbole, known) if options.recbole else None
-    if recbole:
-        others.insert(0, ("RecBole", recbole.epoch, size))
-    for name, peer, rows in others:
-        told = contest(lambda: seconds(own), peer, units=(size, rows), repeats=options.repeats)
-        yield (
-            name,
-            {
+    usual, size = name_of(dtype_of_products()), known.nnz
+    own = {name: peers.own_epoch(known, getattr(torch, name)) for name in {usual, "float32"}}
+    with contextlib.ExitStack() as opened:
+        pairings: list[tuple[str, str, str, Callable[[], tuple[float, float]], int]] = []
+        if options.recbole:
+            recbole = {
+                name: opened.enter_context(peers.RecBole(options.recbole, known, name)).epoch
+                for name in own
+            }
+            precisions = dict.fromkeys([(usual, "float32"), (usual, usual), ("float32", "float32")])
+            pairings = [(own, "RecBole", its, recbole[its], size) for own, its in precisions]
+        plain, article = peers.plain_epoch(known), peers.article_rows(known)
+        pairings += [
+            (usual, "plain vectorised torch", "float32", lambda: seconds(plain), size),
+            (
+                usual,
+                "the article's own loop",
+                "float32",
+                lambda: seconds(article),
+                peers.ROWS_OF_THE_ARTICLE,
+            ),
+        ]
+        for precision, name, its_precision, peer, rows in pairings:
+            told = contest(
+                lambda epoch=own[precision]: seconds(epoch),
+                peer,
+                units=(size, rows),
+                repeats=options.repeats,
+            )
+            yield {
+                "pwrank_precision": precision,
+                "peer": name,
+                "peer_precision": its_precision,
                 "pwrank_interactions_per_s": 1 / told.own,
                 "peer_interactions_per_s": 1 / told.peer,
                 "ratio": told.ratio,
                 "ratio_processor": told.ratio_processor,
-                "share_of_product_rate": NEUMF_FLOPS / told.own / ceiling,
-            },
-        )
-    if recbole:
-        recbole.close()
+                "share_of_product_rate": NEUMF_FLOPS / told.own / rates[precision],
+            }
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """bfloat16 or float32."""
+    return str(dtype).removeprefix("torch.")
 
 
 def main() -> None:
@@ -146,12 +178,13 @@ def main() -> None:
     parser.add_argument("--recbole", type=Path, help="a Python that has RecBole; none: left out")
     options = parser.parse_args()
     out = sys.stderr if options.json else sys.stdout
-    ceiling = product_rate(torch.float32)
-    result: dict[str, Any] = {"product_flops_per_s": ceiling, "neumf_flops": NEUMF_FLOPS}
-    for name, figures in contests(options, ceiling):
-        result[f"NeuMF: pwrank against {name}"] = figures
-        print(line(name, figures), file=out)
-    result["encoder"] = cost = encoder_cost(options.read, options.repeats, ceiling)
+    rates = {name_of(dtype): product_rate(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    result: dict[str, Any] = {"product_flops_per_s": rates, "neumf_flops": NEUMF_FLOPS}
+    result["neumf"] = []
+    for figures in contests(options, rates):
+        result["neumf"].append(figures)
+        print(line(figures), file=out)
+    result["encoder"] = cost = encoder_cost(options.read, options.repeats, rates["float32"])
     print(
         f"train: default encoder {cost['interactions_per_s']:,.0f} interactions/s of "
         f"{cost['flops_per_interaction'] / 1e6:.1f} MFLOP "
@@ -162,12 +195,14 @@ def main() -> None:
         json.dump(result, sys.stdout, indent=1)
 
 
-def line(name: str, figures: dict[str, float]) -> str:
+def line(figures: dict[str, Any]) -> str:
     """One comparison for people."""
     return (
-        f"train: NeuMF, pwrank {figures['pwrank_interactions_per_s']:,.0f} interactions/s "
-        f"({figures['share_of_product_rate']:.0%} of the product rate), "
-        f"{name} {figures['peer_interactions_per_s']:,.0f}: {figures['ratio']:.2f} times "
+        f"train: NeuMF, pwrank in {figures['pwrank_precision']} "
+        f"{figures['pwrank_interactions_per_s']:,.0f} interactions/s "
+        f"({figures['share_of_product_rate']:.0%} of its product rate), "
+        f"{figures['peer']} in {figures['peer_precision']} "
+        f"{figures['peer_interactions_per_s']:,.0f}: {figures['ratio']:.2f} times "
         f"({figures['ratio_processor']:.2f} in processor time)"
     )
 

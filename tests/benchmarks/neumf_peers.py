@@ -1,11 +1,13 @@
 """Who else trains a NeuMF, and the article's loop: each as a function that does some work.
 
 The network is the same for all: towers of 64, hidden layers 128, 64 and 32, no dropout, one
-negative for each interaction, 2,048 interactions a step, Adam.
+negative for each interaction, 2,048 interactions a step, Adam. The peers train in float32, RecBole
+in its mixed precision too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from scipy import sparse
 
 BATCH = 2048
@@ -37,8 +40,8 @@ def generated_pairs(users: int, items: int, interactions: int) -> sparse.csr_mat
     return known
 
 
-def own_epoch(known: sparse.csr_matrix) -> Callable[[], object]:
-    """One epoch of the baseline on pwrank's board."""
+def own_epoch(known: sparse.csr_matrix, dtype: torch.dtype) -> Callable[[], object]:
+    """One epoch of the baseline on pwrank's board; dtype: of its matrix products."""
     import torch
 
     from pwrank.evaluation.neumf import train_epoch
@@ -46,7 +49,7 @@ def own_epoch(known: sparse.csr_matrix) -> Callable[[], object]:
     from pwrank.evaluation.neumf_training import Trainer
 
     network = new_network(known.shape[0], known.shape[1], torch.Generator().manual_seed(0))
-    trainer, rng = Trainer(network, pairs=2 * BATCH), np.random.default_rng(1)
+    trainer, rng = Trainer(network, pairs=2 * BATCH, dtype=dtype), np.random.default_rng(1)
     return lambda: train_epoch(trainer, known, rng, negatives=1)
 
 
@@ -112,15 +115,18 @@ def article_rows(known: sparse.csr_matrix) -> Callable[[], object]:
     return some_rows
 
 
-class RecBole:
+class RecBole(contextlib.AbstractContextManager["RecBole"]):
     """RecBole's NeuMF in a process of its own, since it needs an older numpy."""
 
-    def __init__(self, python: Path, known: sparse.csr_matrix) -> None:
-        """python: of the environment that has RecBole. It waits while others work."""
+    def __init__(self, python: Path, known: sparse.csr_matrix, precision: str) -> None:
+        """python: of the environment that has RecBole. It waits while others work.
+
+        precision: float32, or bfloat16 for its mixed precision (torch.autocast).
+        """
         self._folder = tempfile.TemporaryDirectory()
         user, item = known.nonzero()
         np.savez(Path(self._folder.name, "log.npz"), user=user, item=item)
-        command = [python.absolute(), Path(__file__).with_name("recbole_peer.py")]
+        command = [python.absolute(), Path(__file__).with_name("recbole_peer.py"), precision]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self._folder.name
         )
@@ -137,7 +143,7 @@ class RecBole:
                 return told["wall"], told["processor"]
         raise EOFError("RecBole ended: see its last lines on stderr")
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         self._process.communicate()
         self._folder.cleanup()

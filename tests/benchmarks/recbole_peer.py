@@ -1,5 +1,7 @@
 """RecBole's NeuMF on log.npz of this folder: one epoch for each line of input, timed.
 
+    python recbole_peer.py float32|bfloat16
+
 Runs in `.venv-recbole` only. RecBole counts negatives as members of a batch, so 2,048 interactions
 with one negative each are 4,096 to it.
 """
@@ -53,7 +55,8 @@ def main() -> None:
     rows = np.stack([log["user"], log["item"]], axis=1)
     header = "user_id:token\titem_id:token"
     np.savetxt("log/log.inter", rows, "%d", delimiter="\t", header=header, comments="")
-    config = Config(model="NeuMF", dataset="log", config_dict=SETTINGS)
+    settings = SETTINGS | {"enable_amp": sys.argv[1] == "bfloat16"}
+    config = Config(model="NeuMF", dataset="log", config_dict=settings)
     train, *_ = data_preparation(config, create_dataset(config))
     trainer = Trainer(config, NeuMF(config, train.dataset))
     for number, _ in enumerate(sys.stdin):

@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from pwrank.evaluation import neumf, neumf_training
+from pwrank.evaluation import neumf, neumf_kernels, neumf_training
 from pwrank.evaluation.known_log import KnownLog, SplitRule
 from pwrank.evaluation.neumf import batches, epochs_affordable, fit_neumf
 from pwrank.evaluation.neumf_network import Network, new_network, views
@@ -76,48 +76,106 @@ def share_of_own_taste(lists):
     )[:, 0].mean()
 
 
+def gradients_of_a_step(network, batch, dtype):
+    """Loss and gradients by users, items and layers; Adam's means begin at zero and tell them."""
+    trainer = Trainer(network, pairs=3000, dtype=dtype)
+    with beside_each_other(1) as run:
+        loss = trainer.step(*batch, run)
+    adams = (trainer.users.adam, trainer.items.adam, trainer.adam)
+    found = [torch.from_numpy(adam.mean) / (1 - neumf_training.DECAY[0]) for adam in adams]
+    return loss, found
+
+
 @pytest.mark.parametrize("pairs", [50, 2500])
-def test_the_gradients_by_hand_are_those_of_the_plain_form(pairs, monkeypatch):
-    moved = []
-    monkeypatch.setattr(
-        neumf_training.Adam, "move", lambda _, rows, by, step: moved.append((rows, by.clone()))
-    )
+def test_the_gradients_by_hand_are_those_of_the_plain_form(pairs):
     network, batch = lively_network(), some_pairs(pairs)
     wanted, gradients = plain_gradients(network, *batch)
-    with beside_each_other(1) as run:
-        loss = Trainer(network, pairs=3000).step(*batch, run)
+    loss, found = gradients_of_a_step(network, batch, torch.float32)
     assert loss == pytest.approx(wanted, rel=1e-5)
-    for (rows, found), gradient, ids in zip(
-        moved,
-        (gradients[1], gradients[0], gradients[2][None]),
-        (batch[1], batch[0], [0]),
-        strict=True,
-    ):
-        assert sorted(rows) == sorted(set(ids))
+    for mine, gradient in zip(found, gradients, strict=True):
         scale = gradient.abs().max()
-        assert torch.allclose(found / scale, gradient[rows] / scale, atol=2e-5)
+        assert torch.allclose(mine / scale, gradient / scale, atol=2e-5)
 
 
-def test_rows_and_layers_are_moved_as_torch_moves_them(monkeypatch):
+def test_nothing_of_a_larger_step_is_left_in_the_next():
+    network = lively_network()
+    trainer = Trainer(network, pairs=2500, dtype=torch.float32)
+    with beside_each_other(1) as run:
+        trainer.step(*some_pairs(2500), run)
+        before = trainer.adam.mean.copy()
+        user, item, label = some_pairs(70, 1)
+        batch = user % 5, item % 7, label
+        _, gradients = plain_gradients(network, *batch)
+        trainer.step(*batch, run)
+    keep = neumf_training.DECAY[0]
+    found = torch.from_numpy(trainer.adam.mean - keep * before) / (1 - keep)
+    assert (found - gradients[2]).norm() < 1e-5 * gradients[2].norm()
+
+
+@pytest.mark.parametrize("pairs", [50, 2500])
+def test_the_gradients_in_bfloat16_are_those_of_float32_up_to_its_rounding(pairs):
+    batch = some_pairs(pairs)
+    wanted, gradients = gradients_of_a_step(lively_network(), batch, torch.float32)
+    loss, found = gradients_of_a_step(lively_network(), batch, torch.bfloat16)
+    assert loss != wanted
+    assert loss == pytest.approx(wanted, rel=2e-3)
+    for mine, gradient in zip(found, gradients, strict=True):
+        touched, other = (by.ne(0).view(len(by), -1).any(1) for by in (mine, gradient))
+        assert torch.equal(touched, other) or mine.ndim == 1
+        assert (mine - gradient).norm() < 0.02 * gradient.norm()
+
+
+def test_small_moves_add_up_in_bfloat16_too():
+    """A weight of 1 does not change by 0.001 in bfloat16, so it has to be kept in float32."""
+    network = lively_network()
+    network.flat.fill_(1.0)
+    trainer = Trainer(network, pairs=50, dtype=torch.bfloat16)
+    with beside_each_other(1) as run:
+        trainer.step(*some_pairs(50), run)
+    weights = views(network.flat)["weight3"]
+    assert ((weights - 1).abs() > 0).all()
+    assert ((weights - 1).abs() < 2 * neumf_training.LEARNING_RATE).all()
+
+
+def test_rows_and_layers_are_moved_as_torch_moves_them():
     """Where every gradient is well above Adam's 1e-8; below, a rounding decides."""
     rng = np.random.default_rng(1)
     values = torch.from_numpy(rng.standard_normal((9, 5)).astype(np.float32))
     theirs = torch.nn.Parameter(values.clone())
     optimizer = torch.optim.SparseAdam([theirs], lr=neumf_training.LEARNING_RATE)
-    own = neumf_training.Adam(values)
+    own = neumf_training.Adam(values.numpy())
     for step, rows in enumerate(([1, 4], [4, 8], [1, 4]), start=1):
         slope = torch.from_numpy(rng.standard_normal((2, 5)).astype(np.float32))
-        own.move(np.array(rows), slope, step)
+        parts = (part.numpy().copy() for part in slope.split([3, 2], dim=1))
+        own.move_rows(np.array(rows), *parts, step)
         theirs.grad = torch.sparse_coo_tensor([rows], slope, (9, 5), check_invariants=True)
         optimizer.step()
     assert torch.allclose(values, theirs.detach(), atol=1e-6)
 
 
-def test_the_number_of_cores_does_not_change_the_network():
+def test_places_tell_the_pairs_of_each_row():
+    ids = np.random.default_rng(3).integers(0, 20, 50)
+    slots, distinct, places = (
+        np.full(20, -1, np.int32),
+        np.empty(20, np.int64),
+        np.empty(50, np.int32),
+    )
+    ends, pairs = np.empty(21, np.int32), np.empty(50, np.int32)
+    count = neumf_kernels.number_distinct(ids, slots, distinct, places, ends, pairs)
+    assert list(distinct[:count]) == list(dict.fromkeys(ids))
+    assert np.array_equal(distinct[places], ids)
+    for place in range(count):
+        mine = pairs[ends[place] : ends[place + 1]]
+        assert np.array_equal(mine, np.flatnonzero(ids == distinct[place]))
+    assert (slots == -1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_number_of_cores_does_not_change_the_network(dtype):
     found = []
     for workers in (1, 3):
         network = lively_network()
-        trainer = Trainer(network, pairs=2500)
+        trainer = Trainer(network, pairs=2500, dtype=dtype)
         with beside_each_other(workers) as run:
             for step, pairs in enumerate((2500, 700)):
                 trainer.step(*some_pairs(pairs, step), run)
