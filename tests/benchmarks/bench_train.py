@@ -3,15 +3,15 @@
     make bench-train BENCH="[--json] [--repeats 5]"
     python tests/benchmarks/bench_train.py [--recbole PYTHON] [--users 6000] [--items 10000]
 
-All train the same NeuMF (see neumf_peers.py) on the same pairs, in turn. pwrank
-does it as on its board: where the processor multiplies bfloat16 natively, matrix products read and
-write that, and weights, sums, loss and Adam are float32. The peers train in float32, as they do
-unless told otherwise. There RecBole is met twice more: in its own mixed precision (`enable_amp`),
-and with both in float32. RecBole 1.2 needs numpy 1, so that it runs in `.venv-recbole`, which
-`make bench-train` makes; without `--recbole` its part is left out.
+All train the same NeuMF (see neumf_peers.py) on the same pairs, in turn. pwrank does it as on its
+board: where the processor multiplies bfloat16 natively, matrix products read and write that, and
+weights, sums, loss and Adam are float32. The peers train in float32, as they do unless told
+otherwise. There RecBole is met twice more: in its own mixed precision (`enable_amp`), and with both
+in float32. RecBole 1.2 needs numpy 1, so that it runs in `.venv-recbole`, which `make bench-train`
+makes; without `--recbole` its part is left out.
 
-FLOPs of an interaction are those of the plain form, so a form that needs fewer has the
-larger share of the matrix product rate (of the precision told, measured by the same process).
+FLOPs of an interaction are those of the plain form, so a form that needs fewer has the larger share
+of the matrix product rate (of the precision told, measured by the same process).
 
 The default encoder does more for an interaction: it reads the history before it and ranks the
 target against 1,024 items. Its FLOPs are counted as they happen.
