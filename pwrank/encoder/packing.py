@@ -168,8 +168,8 @@ def attend_packed(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor | N
 
     offsets: `packed_offsets` of the block; tokens of no sequence get anything.
     """
-    attend = _varlen_attention()
-    if offsets is None or attend is None or value.dtype == torch.float32:
+    # Last, since to look for it imports 800 modules: longer than a quiet night's texts take.
+    if offsets is None or value.dtype == torch.float32 or (attend := _varlen_attention()) is None:
         return _run_by_run(query, key, value, scaling=None, is_causal=False)
     longest = _current.runs[0].length
     mixed: Tensor = attend(query, key, value, offsets, offsets, longest, longest)

@@ -107,12 +107,15 @@ def test_ids_are_those_of_transformers(made, longest):
         assert getattr(own, name) == getattr(other, name)
 
 
-def test_on_such_a_model_transformers_is_not_imported(made):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_for_such_a_model_nothing_is_imported_that_takes_longer_than_its_work(made, precision):
+    """Neither transformers nor what compiles for a card, on a processor."""
     code = (
         "import sys; from pwrank.config import EncoderConfig;"
         "from pwrank.encoder.text_encoder import load_encoder;"
-        f"load_encoder(EncoderConfig(model={str(made)!r}, device='cpu')).encode(['word1 word2']);"
-        "sys.exit('transformers' in sys.modules)"
+        f"config = EncoderConfig(model={str(made)!r}, device='cpu', precision={precision!r});"
+        "load_encoder(config).encode(['word1 word2']);"
+        "sys.exit(any(name in sys.modules for name in ('transformers', 'torch._dynamo')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
