@@ -117,9 +117,11 @@ def fingerprint(*parts: object) -> str:
 
 def shard_of(ids: pl.Series, shards: int) -> pl.Series:
     """Shard of each id: crc32 of its text modulo `shards` (`hash()` is salted per process)."""
-    known = ids.unique()
+    known = ids.unique().alias("id")
     numbers = [zlib.crc32(value.encode()) % shards for value in known.cast(pl.String).to_list()]
-    return ids.replace_strict(known, numbers, return_dtype=pl.UInt32).cast(pl.UInt32).alias("shard")
+    shard = pl.Series("shard", numbers, dtype=pl.UInt32)
+    table = pl.DataFrame([known, shard])
+    return ids.to_frame("id").join(table, on="id", how="left", maintain_order="left")["shard"]
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ DAY_SECONDS = 86_400
 HALF_LIFE_DAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, np.inf)
 """An interaction counts half after so many days; the last one never forgets."""
 
+RATES = 1.0 / np.array(HALF_LIFE_DAYS)
+
 RECENT = 6
 """The first half-lives whose plain (not relative) counts are features as well."""
 
@@ -74,7 +76,7 @@ class ItemActivity:
         frames = []
         for at in times.tolist():
             end = len(self.item) if self.one_moment else int(np.searchsorted(self.timestamp, at))
-            decayed *= _decay(0 if self.timeless else at - previous)[:, None]
+            decayed *= np.exp2(-RATES * _days(0 if self.timeless else at - previous))[:, None]
             self._add(decayed, done, end, at)
             rated = done + np.flatnonzero(~np.isnan(self.rating[done:end]))
             np.add.at(rating_sum, self.item[rated], self.rating[rated])
@@ -86,25 +88,23 @@ class ItemActivity:
 
     def _first_seen(self) -> IntArray:
         first = np.full(self.num_items, np.iinfo(np.int64).max // 2, np.int64)
-        items, rows = np.unique(self.item, return_index=True)
-        first[items] = self.timestamp[rows]
+        # From the end, so that what is written last is the earliest.
+        first[self.item[::-1]] = self.timestamp[::-1]
         return first
 
     def _add(self, decayed: npt.NDArray[np.float64], start: int, end: int, at: int) -> None:
         item, age = self.item[start:end], at - self.timestamp[start:end]
-        if self.timeless:
-            age = np.zeros_like(age)
-        for row, weight in enumerate(_decay(age[None, :])):
+        days = _days(np.zeros_like(age) if self.timeless else age)
+        # One array for all half-lives: a new one each would be filled with zeros before.
+        weight = np.empty_like(days)
+        for row, rate in enumerate(RATES):
+            np.exp2(np.multiply(days, -rate, out=weight), out=weight)
             decayed[row] += np.bincount(item, weights=weight, minlength=self.num_items)
 
 
-def _decay(seconds: IntArray | int) -> npt.NDArray[np.float64]:
-    """Weight left after so many seconds, one row per half-life."""
-    half_lives = np.array(HALF_LIFE_DAYS)
-    days = np.maximum(seconds, 0) / DAY_SECONDS
-    rates = 1.0 / half_lives
-    weight: npt.NDArray[np.float64] = np.exp2(-rates[:, None] * days)
-    return weight if np.ndim(seconds) else weight[:, 0]
+def _days(seconds: IntArray | int) -> npt.NDArray[np.float64]:
+    """Of times that lie ahead: none."""
+    return np.asarray(np.maximum(seconds, 0) / DAY_SECONDS, np.float64)
 
 
 def _as_features(

@@ -66,7 +66,9 @@ def render_text(rows: pl.DataFrame, template: str) -> pl.Series:
     literals = PLACEHOLDER.split(template)
     names = literals[1::2]
     known = {name: rows[name].to_list() for name in names if name in rows.columns}
-    attributes = [json.loads(value) for value in rows["attributes"].to_list()]
+    # Parsing them takes as long as all else here, and the usual template asks for none.
+    asked = set(names) - set(known)
+    attributes = [json.loads(value) if asked else {} for value in rows["attributes"].to_list()]
     rendered = []
     for index, extra in enumerate(attributes):
         values = [

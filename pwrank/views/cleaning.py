@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from pwrank.config import CleanConfig
@@ -22,6 +23,7 @@ UNKNOWN_ITEM = "item not in the catalogue"
 FEW_OF_USER = "user with too few interactions"
 FEW_OF_ITEM = "item with too few interactions"
 
+SORTED_BY = ["user_id", "occurred_at"]
 SAME_ROW = ["user_id", "item_id", "event", "occurred_at", "rating", "weight"]
 
 
@@ -34,7 +36,7 @@ def clean_shard(
     rows set aside by reason; both sum to `rows.height`.
     """
     counts: Counter[str] = Counter()
-    rows = rows.sort("user_id", "occurred_at", "source_file", "source_line")
+    rows = rows.sort(*SORTED_BY, "source_file", "source_line")
 
     def keep(kept: pl.DataFrame, reason: str) -> None:
         nonlocal rows
@@ -43,7 +45,7 @@ def clean_shard(
         rows = kept
 
     if config.drop_exact_duplicates:
-        keep(rows.filter(~_is_repeat()), DUPLICATE)
+        keep(_without_repeats(rows), DUPLICATE)
     if _most_rows_of_a_user(rows) > config.max_user_interactions_per_day:
         keep(rows.filter(~_is_robot(config)), ROBOT)
     keep(rows.filter(_is_positive(config)), NOT_POSITIVE)
@@ -73,9 +75,18 @@ def before_cut(rows: pl.LazyFrame, cut: datetime) -> pl.LazyFrame:
     return rows.filter(pl.col("occurred_at") < cut)
 
 
-def _is_repeat() -> pl.Expr:
-    """Whether the same row stands before; in a log without times a repeat is no duplicate."""
-    return ~pl.struct(SAME_ROW).is_first_distinct() & (pl.col("occurred_at") > NO_TIME)
+def _without_repeats(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows less those that stand before; in a log without times a repeat is no duplicate.
+
+    rows: by user and time, so only neighbours who share both need be compared as a whole.
+    """
+    alike = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in SORTED_BY)
+    close = (alike | alike.shift(-1)) & (pl.col("occurred_at") > NO_TIME)
+    near = rows.select(SAME_ROW).with_row_index("place").filter(close)
+    repeats = near.filter(~pl.struct(SAME_ROW).is_first_distinct())["place"]
+    first = np.ones(rows.height, np.bool_)
+    first[repeats.to_numpy()] = False
+    return rows.filter(first) if len(repeats) else rows
 
 
 def _most_rows_of_a_user(rows: pl.DataFrame) -> int:

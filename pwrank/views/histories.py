@@ -1,6 +1,6 @@
 """The interactions as an as-of date knows them: cleaned, one file a shard of users.
 
-Memory is bounded by two million rows while they are split, and by one shard afterwards.
+Memory is bounded by two million rows while they are split, and by as many and one shard afterwards.
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ def build_histories(
     ids = store.id_types() or IdTypes()
     folder = store.folder("histories", as_of, key)
     shards = config.score.shards
-    rows_seen, spilled, latest = _spill(store, drops, folder, cut, shards=shards)
-    counts: Counter[str] = Counter({"after the cut": rows_seen - sum(spilled)})
+    rows_seen = sum(drop.rows_landed for drop in drops)
+    split = _split(store, drops, folder, cut, shards=shards)
+    counts: Counter[str] = Counter({"after the cut": rows_seen - split.rows})
     others = _listed_users(store, listed, shards, ids)
-    item_counts: list[pl.DataFrame] = []
     for shard in range(shards):
-        rows = _read_spill(folder, shard, ids)
+        rows = split.take(shard, ids)
         users = _users_of(rows, others, shard)
         rows, removed = cleaning.clean_shard(rows, config.clean, known_items)
         counts.update(removed)
-        item_counts.append(rows.group_by("item_id").len())
         _write_shard(store, folder, shard, rows=rows, users=users, ids=ids)
     if config.clean.min_item_interactions > 1:
-        counts.update(_drop_rare_items(store, folder, item_counts, config, ids=ids))
+        counts.update(_drop_rare_items(store, folder, config, ids=ids))
+    latest = split.latest
     listed_at = max((drop.ingested_at for drop in listed), default=None)
     seen_until = horizon(
         cut,
@@ -89,46 +89,61 @@ def build_histories(
     )
 
 
-def _spill(
+class _Split:
+    """The rows before a cut by shard: full groups of drops on disk, the last ones in memory."""
+
+    def __init__(self, folder: Path, shards: int) -> None:
+        self.folder, self.shards = folder, shards
+        self.rows = 0
+        self.latest: dict[str, datetime | None] = dict.fromkeys(MOMENTS)
+        self._spilled = 0
+        self._held: dict[int, pl.DataFrame] = {}
+        for left in folder.glob("spill-*.parquet"):  # by a run that was killed
+            left.unlink()
+
+    def add(self, paths: list[Path], cut: datetime) -> None:
+        """Split some landed files; what was held in memory goes to disk before."""
+        self._spill()
+        rows = cleaning.before_cut(pl.scan_parquet(paths), cut).collect(engine="streaming")
+        for name in MOMENTS:
+            moments = (self.latest[name], cast("datetime | None", rows[name].max()))
+            self.latest[name] = max(filter(None, moments), default=None)
+        self.rows += rows.height
+        parts = rows.with_columns(shard_of(rows["user_id"], self.shards)).partition_by(
+            "shard", as_dict=True, include_key=False
+        )
+        self._held = {int(shard): part for (shard,), part in parts.items()}
+
+    def take(self, shard: int, ids: IdTypes) -> pl.DataFrame:
+        """The rows of a shard, in the order in which they were added; once."""
+        parts = [pl.read_parquet(p) for p in sorted(self.folder.glob(f"spill-{shard:05d}-*"))]
+        if shard in self._held:
+            parts.append(self._held.pop(shard))
+        return pl.concat(parts) if parts else INTERACTIONS.schema(ids).to_frame()
+
+    def _spill(self) -> None:
+        for shard, part in self._held.items():
+            path = self.folder / f"spill-{shard:05d}-{self._spilled:05d}.parquet"
+            part.write_parquet(path, compression="uncompressed")
+        self._spilled += 1
+
+
+def _split(
     store: Store, drops: Sequence[Drop], folder: Path, cut: datetime, *, shards: int
-) -> tuple[int, list[int], dict[str, datetime | None]]:
-    """Split the rows before the cut into one folder a shard, some 2 million rows at a time.
-
-    Returns the rows of all drops, per shard the rows before the cut, and their latest moments.
-    """
-    totals, number, held, rows_held = [0] * shards, 0, list[Path](), 0
-    latest: dict[str, datetime | None] = dict.fromkeys(MOMENTS)
-    rows_seen = sum(drop.rows_landed for drop in drops)
-
-    def flush() -> None:
-        nonlocal number, held, rows_held
-        if held:
-            rows = cleaning.before_cut(pl.scan_parquet(held), cut).collect(engine="streaming")
-            for name in MOMENTS:
-                moments = (latest[name], cast("datetime | None", rows[name].max()))
-                latest[name] = max(filter(None, moments), default=None)
-            rows = rows.with_columns(shard_of(rows["user_id"], shards))
-            for (shard,), part in rows.partition_by("shard", as_dict=True).items():
-                path = folder / f"spill-{shard:05d}-{number:05d}.parquet"
-                part.drop("shard").write_parquet(path, compression="uncompressed")
-                totals[int(shard)] += part.height
-            number, held, rows_held = number + 1, [], 0
-
+) -> _Split:
+    """The rows of the drops before the cut, by shard, read some 2 million at a time."""
+    split = _Split(folder, shards)
+    paths, rows = list[Path](), 0
     for drop in drops:
         for name in drop.files:
-            held.append(store.lake / name)
-            rows_held += drop.rows_landed // len(drop.files)
-            if rows_held >= SPILL_ROWS:
-                flush()
-    flush()
-    return rows_seen, totals, latest
-
-
-def _read_spill(folder: Path, shard: int, ids: IdTypes) -> pl.DataFrame:
-    parts = sorted(folder.glob(f"spill-{shard:05d}-*.parquet"))
-    if not parts:
-        return INTERACTIONS.schema(ids).to_frame()
-    return pl.read_parquet(parts)
+            paths.append(store.lake / name)
+            rows += drop.rows_landed // len(drop.files)
+            if rows >= SPILL_ROWS:
+                split.add(paths, cut)
+                paths, rows = [], 0
+    if paths:
+        split.add(paths, cut)
+    return split
 
 
 def _listed_users(store: Store, listed: Sequence[Drop], shards: int, ids: IdTypes) -> pl.DataFrame:
@@ -163,12 +178,11 @@ def _write_shard(
         spill.unlink()
 
 
-def _drop_rare_items(
-    store: Store, folder: Path, item_counts: list[pl.DataFrame], config: Config, *, ids: IdTypes
-) -> Counter[str]:
-    totals = pl.concat(item_counts).group_by("item_id").agg(pl.col("len").sum())
+def _drop_rare_items(store: Store, folder: Path, config: Config, *, ids: IdTypes) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for path in sorted(folder.glob("part-*.parquet")):
+    paths = sorted(folder.glob("part-*.parquet"))
+    totals = pl.scan_parquet(paths).group_by("item_id").len().collect()
+    for path in paths:
         rows, removed = cleaning.drop_rare_items(
             pl.read_parquet(path), totals, config.clean.min_item_interactions
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -132,6 +133,17 @@ def test_nothing_at_or_after_the_cut_exists():
 def test_an_empty_shard_is_fine_under_every_rule():
     rules = {"repeated": "count", "positive_events": ["x"], "positive_rating": 3}
     assert clean([], unknown_items="drop", min_user_interactions=2, **rules)[1] == {}
+
+
+def test_of_equal_rows_the_first_stays_wherever_the_others_stand():
+    draw = random.Random(0)  # noqa: S311
+    choices = (["u", "v"], ["a", "b"], range(4), ["view", "buy"], [None, float("nan"), 3.0])
+    rows = [(*(draw.choice(list(choice)) for choice in choices), 1.0) for _ in range(200)]
+    kept, counts = clean(rows)
+    whole = log(rows).sort("user_id", "occurred_at", "source_line")
+    expected = whole.unique(cleaning.SAME_ROW, keep="first", maintain_order=True)
+    assert kept.equals(expected)
+    assert counts == {cleaning.DUPLICATE: len(rows) - expected.height}
 
 
 def test_in_a_log_without_times_a_repeat_is_no_duplicate():

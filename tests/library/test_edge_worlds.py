@@ -12,7 +12,7 @@ import pytest
 from pwrank.errors import InputError
 from pwrank.ranker.history import group_by_user
 from pwrank.ranker.model_inputs import YEAR_SECONDS, _times
-from pwrank.ranker.popularity import FEATURE_NAMES, item_activity
+from pwrank.ranker.popularity import DAY_SECONDS, FEATURE_NAMES, item_activity
 from pwrank.report.night import write_night_report
 from pwrank.report.users import sample_users, show_staged
 from tests.library.tiny_world import World, stage_night
@@ -202,3 +202,13 @@ def test_in_a_log_without_times_nothing_grows_old_and_the_order_still_counts():
     )
     dated = item_activity(year_later, 6).features(YEAR_SECONDS + 2)
     assert not np.allclose(dated[:, 0], dated[:, len(lifts) - 1], atol=1e-3)
+
+
+def test_of_a_log_with_times_an_item_counts_by_age_and_is_as_old_as_its_first_interaction():
+    times = np.array([1, 5, 2, 9, 10]) * DAY_SECONDS
+    log = group_by_user(np.array([0, 0, 1, 1, 1]), np.array([1, 0, 0, 1, 2]), times, num_users=2)
+    told = item_activity(log, 4).features(10 * DAY_SECONDS)
+    ages = [[5, 8], [9, 1], [], []]  # what happens at that very moment is not known yet
+    counts = [sum(0.5 ** (age / 4) for age in of_item) for of_item in ages]
+    assert np.allclose(told[:, FEATURE_NAMES.index("log_count_4d")], np.log1p(counts))
+    assert np.allclose(told[:, FEATURE_NAMES.index("log_age")], np.log1p([8, 9, 0, 0]))
