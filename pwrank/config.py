@@ -320,6 +320,10 @@ class RerankConfig(Section):
     """Weight of how seldom an item is taken, against its place by score."""
     window: PositiveInt = 50
     """Ranks that diversity and novelty may rearrange."""
+    coverage: Probability = 0.0
+    """How much of what an item would score with a newcomer is taken from what it scores with the
+    user, in log odds, when lists are put in order. Lists then differ more between users, and show
+    more of the catalogue together; 1: only what speaks for an item with this very user counts."""
     explore: Probability = 0.15
     """Share of the list, the last of every twenty ranks, kept for items that nobody touched and
     that read like the history, in turn with others of at most `explore_below` interactions, for

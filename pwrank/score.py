@@ -22,6 +22,7 @@ from pwrank.datasets import RANKINGS, DatasetRef, IdTypes
 from pwrank.errors import SourceError
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.candidates import Candidates, find_candidates
+from pwrank.lists.coverage import newcomer_logits
 from pwrank.lists.exploration import Explorable, explorable, explored_shares
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.ladder import items_without_vector, name_sources
@@ -38,7 +39,7 @@ from pwrank.lists.user_lists import UserLists, as_frame, empty_lists
 from pwrank.lists.workers import in_order, workers_of_a_shard
 from pwrank.machine import hand_back_freed_memory
 from pwrank.published_refs import NightRefs
-from pwrank.ranker.history import Histories, IntArray
+from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model import Ranker, UserTable
 from pwrank.ranker.model_inputs import history_paths, read_histories
 from pwrank.ranker.night_scorer import NightScorer
@@ -79,6 +80,15 @@ class Scorer:
     """`item_id` of the items whose text the encoder could not be asked for."""
     events: tuple[str, ...]
     model_version: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What `[rerank]` needs of the items, once a shard; None where a dial is at zero."""
+
+    explorable: Explorable | None
+    newcomer: FloatArray | None
+    """(n,) see `newcomer_logits`."""
 
 
 _LOADING = threading.Lock()
@@ -153,8 +163,11 @@ def score_users(
 ) -> UserLists:
     """The lists of the users `owed` (u,), in their order."""
     items, rules = scorer.items, config.rerank
-    explored = explorable(items, rules.explore_below) if rules.explore else None
-    work = functools.partial(score_block, scorer, histories, config, explored)
+    needed = Rules(
+        explorable=explorable(items, rules.explore_below) if rules.explore else None,
+        newcomer=newcomer_logits(scorer.night, len(items.known)) if rules.coverage else None,
+    )
+    work = functools.partial(score_block, scorer, histories, config, needed)
     width = min(config.score.k, len(items.pool.rows))
     lists = empty_lists(len(owed), width, config.score.reasons)
     blocks = user_blocks(histories, owed, scorer.ranker.shape.length)
@@ -169,16 +182,21 @@ def score_block(
     scorer: Scorer,
     histories: Histories,
     config: Config,
-    explored: Explorable | None,
+    needed: Rules,
     block: UserBlock,
 ) -> UserLists:
     """Retrieve, score, re-rank and explain for some users."""
     items, night, rules = scorer.items, scorer.night, config.rerank
+    explored, newcomer = needed.explorable, needed.newcomer
     users = block_table(scorer.ranker, histories, block, items.table)
     count = len(block.users)
     found = find_candidates(users, count, items, config.score, rules, explorable=explored)
-    scores = night.probability(users, found.rows)
-    order = by_score(scores, found.rows)
+    logit = night.logit(users, found.rows)
+    scores = night.activated(logit)
+    worth = scores
+    if newcomer is not None:
+        worth = logit.numpy() - np.float32(rules.coverage) * newcomer[found.rows]
+    order = by_score(worth, found.rows)
     shares = explored_shares(users.histories, explored, rules.explore)
     places, kept = rerank(
         order,

@@ -32,6 +32,7 @@ class ProductLists:
 DIALS: Mapping[str, tuple[float, ...]] = {
     "diversity": (0.1, 0.3, 0.5, 0.7),
     "novelty": (0.1, 0.3, 0.5, 0.7),
+    "coverage": (0.2, 0.4, 0.6, 0.8, 1.0),
     "explore": (0.0, 0.05, 0.15, 0.3, 0.7, 0.85),
 }
 """Values of `[rerank]` that are tried, each alone."""

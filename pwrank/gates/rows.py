@@ -112,7 +112,8 @@ def check_shard(
 def _is_ordered(config: Config) -> bool:
     """Whether scores fall with rank, what exploration placed apart: rules may put a lower first."""
     rules = config.rerank
-    return not (rules.max_per_category or rules.diversity or rules.novelty)
+    turned = (rules.max_per_category, rules.diversity, rules.novelty, rules.coverage)
+    return not any(turned)
 
 
 def _check_ranks_and_scores(rankings: pl.DataFrame, check: ShardCheck, *, ordered: bool) -> None:

@@ -69,9 +69,12 @@ class NightScorer:
     @torch.no_grad()
     def probability(self, users: UserTable, candidates: IntArray) -> FloatArray:
         """(b, c) float32: `Ranker.score(...).probability` of candidates (b, c), -1 = none."""
-        activation = ACTIVATIONS[self.ranker.shape.activation]
-        probability: FloatArray = activation(self.logit(users, candidates)).numpy()
-        return probability
+        return self.activated(self.logit(users, candidates))
+
+    def activated(self, logit: Tensor) -> FloatArray:
+        """The score of what `logit` gave."""
+        score: FloatArray = ACTIVATIONS[self.ranker.shape.activation](logit).numpy()
+        return score
 
     @torch.no_grad()
     def logit(self, users: UserTable, candidates: IntArray) -> Tensor:

@@ -131,7 +131,7 @@ WORLDS = {
     "default": {},
     "repeats": {"score": {"exclude_seen": False}},
     "approximate": {"index": {"kind": "ivf", "target_recall": 0.5}},
-    "dials": {"rerank": {"explore": 0.2, "explore_below": 20, "diversity": 0.3}},
+    "dials": {"rerank": {"explore": 0.2, "explore_below": 20, "diversity": 0.3, "coverage": 0.5}},
     "attention": {"train": {"fusion": "attention"}},
     "neumf": {"train": {"fusion": "neumf", "activation": "tanh"}},
 }

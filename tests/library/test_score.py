@@ -144,7 +144,7 @@ def test_an_item_that_the_model_never_met_is_named_by_its_source(trained_world):
 
 def test_rules_are_applied_and_the_night_still_passes_its_gates(trained_world):
     rules = {"max_per_category": 1, "category_window": 3, "explore": 0.4, "explore_below": 4}
-    night = stage_night(trained_world.run(rerank=rules | {"diversity": 0.3}))
+    night = stage_night(trained_world.run(rerank=rules | {"diversity": 0.3, "coverage": 0.5}))
     rankings = check_lists(night, 5)
     assert "explore" in set(rankings["source"])
     night.publish()
