@@ -7,7 +7,6 @@ threads (see packing.py). Between processors of different kinds only rounding di
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -132,7 +131,8 @@ class TextEncoder:
         self._tokenise = Tokeniser(loaded.tokenizer, loaded.max_length, prompt, threads)
         self._pooling: Pooling = identity.files.pooling
         self._device = identity.device
-        self._workers = CUDA_WORKERS if identity.device == "cuda" else workers
+        self._running = _threads_for_blocks(self._device, workers)
+        self._tokenising = ThreadPoolExecutor(1)
         least = -(-loaded.max_length // 64) * 64
         self._block_tokens = max(BLOCK_TOKENS[self._device], least)
         self.tokens_encoded = 0
@@ -146,12 +146,15 @@ class TextEncoder:
         `progress` is told how many texts were just done; what it raises stops the work.
         """
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        with self._worker_pool() as workers, ThreadPoolExecutor(1) as tokenising:
-            for start, sequences in self._tokenised(texts, tokenising):
+        threads = torch.get_num_threads()
+        try:
+            for start, sequences in self._tokenised(texts):
                 window = vectors[start : start + len(sequences)]
-                for count in self._encode_window(sequences, window, workers):
+                for count in self._encode_window(sequences, window):
                     if progress is not None:
                         progress(count)
+        finally:
+            torch.set_num_threads(threads)  # a new worker also sets it for the process
         return vectors
 
     def flops(self, texts: float, tokens_per_text: float) -> float:
@@ -167,15 +170,13 @@ class TextEncoder:
         tokens = texts * tokens_per_text
         return tokens * (2.0 * weights + 4.0 * tokens_per_text * self.dim * depth)
 
-    def _tokenised(
-        self, texts: Sequence[str], thread: ThreadPoolExecutor
-    ) -> Iterator[tuple[int, list[list[int]]]]:
+    def _tokenised(self, texts: Sequence[str]) -> Iterator[tuple[int, list[list[int]]]]:
         """Start and token ids of each window, always one window ahead of the caller."""
         following: Future[list[list[int]]] | None = None
         for start in range(0, len(texts) + WINDOW, WINDOW):
             current = following
             following = (
-                thread.submit(self._tokenise, texts[start : start + WINDOW])
+                self._tokenising.submit(self._tokenise, texts[start : start + WINDOW])
                 if start < len(texts)
                 else None
             )
@@ -185,11 +186,11 @@ class TextEncoder:
     def _blocks(self, sequences: list[list[int]]) -> Iterator[Block]:
         return pack(sequences, self._block_tokens, mixed=self._loaded.first_position is not None)
 
-    def _encode_window(
-        self, sequences: list[list[int]], vectors: Vectors, workers: ThreadPoolExecutor
-    ) -> Iterator[int]:
+    def _encode_window(self, sequences: list[list[int]], vectors: Vectors) -> Iterator[int]:
         """Fill `vectors`; yields how many texts each finished block held."""
-        running = {workers.submit(self._run, block): block for block in self._blocks(sequences)}
+        running = {
+            self._running.submit(self._run, block): block for block in self._blocks(sequences)
+        }
         try:
             for future in as_completed(running):
                 block = running[future]
@@ -210,18 +211,13 @@ class TextEncoder:
             vectors: Vectors = pool(hidden, block.runs, self._pooling).cpu().numpy()
         return vectors
 
-    @contextlib.contextmanager
-    def _worker_pool(self) -> Iterator[ThreadPoolExecutor]:
-        """Threads that each run whole blocks, single-threaded within: fast, and reproducible."""
-        if self._device == "cuda":
-            with ThreadPoolExecutor(self._workers) as pool_of_threads:
-                yield pool_of_threads
-            return
-        before = torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(
-                self._workers, initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool_of_threads:
-                yield pool_of_threads
-        finally:
-            torch.set_num_threads(before)  # the initializer also set it for the process
+
+def _threads_for_blocks(device: str, workers: int) -> ThreadPoolExecutor:
+    """Threads that each run whole blocks, single-threaded within: fast, and reproducible.
+
+    They live as long as the encoder: glibc keeps what a thread freed for the threads that come into
+    its arena, so that new ones for each call filled one arena after another (CHANGELOG).
+    """
+    if device == "cuda":
+        return ThreadPoolExecutor(CUDA_WORKERS)
+    return ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
