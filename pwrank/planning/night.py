@@ -179,7 +179,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
     kind = model_kind(run.config, identify_encoder(run.config.encoder).key)
     known = earlier.training_seconds(record, kind, counts.interactions)
     best = earlier.best_epochs(record, run.config)
-    cost = None
+    cost, together = None, counts.items
     if known is None and night.measure.calibrate and (world := night.world()):
         cost = measure_training(
             world.log,
@@ -192,12 +192,13 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
         read = min(1.0, config.epoch_rows / max(counts.interactions, 1)) / world.interactions_share
         known = cost.epoch_seconds * read, cost.other_seconds / world.items_share
         best = best or best_epochs(cost, counts.interactions, config)
+        together = round(cost.together / world.items_share)
     best = best or config.epochs * EXPECTED_SHARE
     expected, most = epochs_in_all(best, config), epochs_in_all(config.epochs, config)
     flops = cost.epoch_flops * read * expected + cost.other_flops if cost else 0.0
     work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
     plan = StagePlan("train", False, done.why_train, work)
-    extra = training_bytes(counts.items, config.examples, config)
+    extra = training_bytes(counts.items, min(together, config.ease_items), config)
     plan = replace(plan, peak_bytes=before + extra)
     if known is None:
         return plan, None

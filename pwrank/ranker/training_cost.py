@@ -54,6 +54,8 @@ class TrainingCost:
     """All that does not depend on the number of epochs."""
     other_flops: float
     """Of the co-occurrence models; the small models of the second stage are not counted."""
+    together: int
+    """Items with a row in the co-occurrence models."""
     small_log: int
     """Interactions of the small training."""
     small_best: float
@@ -111,6 +113,7 @@ def measure_training(
         epoch_flops=flops * log.num_interactions / others.num_interactions,
         other_seconds=2 * before + ease + window + ratings,
         other_flops=4.0 * items**3,
+        together=items,
         small_log=some.num_interactions,
         small_best=(figures["epochs"] + other_best) / 2,
         ranker=ranker,
@@ -172,11 +175,11 @@ def _count_examples(log: Histories, config: TrainConfig, seed: int) -> int:
     return min(len(examples.user), config.examples)
 
 
-def training_bytes(items: int, examples: int, config: TrainConfig) -> int:
+def training_bytes(items: int, together: int, config: TrainConfig) -> int:
     """Largest memory of a training above what the process holds before it, roughly.
 
     The co-occurrence model holds its square, its inverse, what each weight tells and an ordering
-    of that; an example holds a mark and a label for each item, and the features of its candidates.
+    of that, for `together` items; an example holds a mark and a label for each item, and the
+    features of its candidates.
     """
-    square = 24 * min(items, config.ease_items) ** 2
-    return square + examples * (5 * items + 160 * config.candidates)
+    return 24 * together**2 + config.examples * (5 * items + 160 * config.candidates)

@@ -17,7 +17,7 @@ from pwrank.ranker.closed_form_cost import (
 )
 from pwrank.ranker.cooccurrence_choice import RIDGES, TEXTS
 from pwrank.ranker.history import Histories
-from pwrank.ranker.training_cost import TrainingCost, best_epochs
+from pwrank.ranker.training_cost import TrainingCost, best_epochs, training_bytes
 
 ITEMS = 40
 
@@ -43,7 +43,7 @@ def clock():
 
 
 def a_cost(best: float, log: int = 10_000) -> TrainingCost:
-    return TrainingCost(1.0, 1.0, 1.0, 1.0, log, best, ranker=None)
+    return TrainingCost(1.0, 1.0, 1.0, 1.0, ITEMS, log, best, ranker=None)
 
 
 def test_a_longer_log_is_read_more_often():
@@ -68,6 +68,12 @@ def test_items_that_only_one_user_took_have_no_row():
 
 TEXT = np.zeros((ITEMS, 3), np.float32)
 GIVEN = {"ease_reg": 100.0, "ease_text": 30.0, "ease_keep": 50}
+
+
+def test_items_that_nobody_took_take_no_square_of_memory():
+    config = TrainConfig()
+    few, many = (training_bytes(100_000, taken, config) for taken in (1_000, 10_000))
+    assert many - few == 24 * (10_000**2 - 1_000**2)
 
 
 def test_the_choice_of_a_shape_costs_a_model_for_each_that_is_tried():
