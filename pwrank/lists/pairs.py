@@ -7,10 +7,9 @@ import polars as pl
 
 from pwrank.lists.item_index import ItemIndex, read_item_index, with_unknown_item
 from pwrank.published_refs import NightRefs
-from pwrank.ranker.history import FloatArray, Histories, IntArray
+from pwrank.ranker.history import IntArray
 from pwrank.ranker.model_inputs import history_paths, read_some_histories
 from pwrank.ranker.night_scorer import NightScorer
-from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
 from pwrank.user_files import UserFile
@@ -55,7 +54,8 @@ def score_pairs(
         rows, place = _as_rectangle(group["user"].to_numpy() - start, group["item"].to_numpy())
         at = group["pair"].to_numpy()
         user = group["user"].to_numpy() - start
-        told[0, at] = _as_in_lists(night_scorer, found, rows)[user, place]
+        scores = night_scorer.as_in_lists(night_scorer.probability, found, rows)
+        told[0, at] = scores[user, place]
         if preference is not None and seen is not None:
             opinion = preference.score(found, seen, rows)
             told[1, at], told[2, at] = opinion.like[user, place], opinion.rating[user, place]
@@ -67,18 +67,6 @@ def score_pairs(
         columns = [pl.Series(told[1]), pl.Series(told[2])] if preference else [unrated, unrated]
         scored = scored.with_columns(like=columns[0], rating=columns[1])
     return scored.with_columns(pl.when(~pairs.without_id).then(pl.all()))
-
-
-def _as_in_lists(scorer: NightScorer, histories: Histories, rows: IntArray) -> FloatArray:
-    """(b, c) float32: the scores of rows (b, c) as they stand in lists of b users, to the bit."""
-    told = np.zeros(rows.shape, np.float32)
-    everyone = np.arange(len(rows), dtype=np.int64)
-    for block in user_blocks(histories, everyone, scorer.ranker.shape.length):
-        asked = np.zeros((BLOCK_USERS, rows.shape[1]), np.int64)
-        asked[: len(block.users)] = rows[block.users]
-        table = block_table(scorer.ranker, histories, block, scorer.items)
-        told[block.users] = scorer.probability(table, asked)[: len(block.users)]
-    return told
 
 
 def add_scores(

@@ -7,6 +7,8 @@ few inner products and the activation. Only the head that orders the lists is co
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,7 @@ from pwrank.ranker.pair_kernels import (
 )
 from pwrank.ranker.pair_scorer import LIMIT, Head
 from pwrank.ranker.reason_kernels import find_reasons
+from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
 
 FUSED = len(PAIRWISE_FEATURES)
 """Column behind the pairwise features: what the fusion adds to the score."""
@@ -92,6 +95,25 @@ class NightScorer:
             self._score(features, own, some, raw)
         logit: Tensor = self.ranker.calibrator(torch.from_numpy(raw), own)
         return logit
+
+    def as_in_lists(
+        self,
+        ask: Callable[[UserTable, IntArray], FloatArray | Tensor],
+        histories: Histories,
+        rows: IntArray,
+    ) -> FloatArray:
+        """(b, c) float32: what `ask` says of rows (b, c) for b users, to the bit as in their lists.
+
+        ask: `probability` or `logit`, given a block at a time: an activation, too, rounds by shape.
+        """
+        told = np.zeros(rows.shape, np.float32)
+        everyone = np.arange(len(rows), dtype=np.int64)
+        for block in user_blocks(histories, everyone, self.ranker.shape.length):
+            asked = np.full((BLOCK_USERS, rows.shape[1]), -1, np.int64)
+            asked[: len(block.users)] = rows[block.users]
+            table = block_table(self.ranker, histories, block, self.items)
+            told[block.users] = ask(table, asked)[: len(block.users)]
+        return told
 
     def _score(
         self, features: FloatArray, own: Tensor, candidates: IntArray, out: FloatArray
