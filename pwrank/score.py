@@ -83,7 +83,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class Rules:
+class RuleInputs:
     """What `[rerank]` needs of the items, once a shard; None where a dial is at zero."""
 
     explorable: Explorable | None
@@ -163,7 +163,7 @@ def score_users(
 ) -> UserLists:
     """The lists of the users `owed` (u,), in their order."""
     items, rules = scorer.items, config.rerank
-    needed = Rules(
+    needed = RuleInputs(
         explorable=explorable(items, rules.explore_below) if rules.explore else None,
         newcomer=newcomer_logits(scorer.night, len(items.known)) if rules.coverage else None,
     )
@@ -182,7 +182,7 @@ def score_block(
     scorer: Scorer,
     histories: Histories,
     config: Config,
-    needed: Rules,
+    needed: RuleInputs,
     block: UserBlock,
 ) -> UserLists:
     """Retrieve, score, re-rank and explain for some users."""

@@ -25,7 +25,6 @@ from pwrank.encoder.pooling import Pooling
 PACKED_ATTENTION = "pwrank_packed"
 """Name under which transformers knows `packed_attention`."""
 
-
 MOST_TOGETHER = 16
 """Sequences whose attention is one product, on a processor in bfloat16."""
 
@@ -230,7 +229,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) ->
     sides = ((query * scale).flatten(0, 1), key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1))
     closeness = value.new_empty(texts * heads, length, length)
     mixed = value.new_empty(texts * heads, length, width)
-    pieces = [slice(first * heads, last * heads) for first, last in _pieces(texts)]
+    pieces = [slice(start * heads, end * heads) for start, end in _pieces(texts)]
     for piece in pieces:
         torch.bmm(sides[0][piece], sides[1][piece], out=closeness[piece])
     closeness = torch.softmax(closeness, dim=-1, dtype=torch.float32).to(value.dtype)
@@ -240,16 +239,16 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) ->
 
 
 def _pieces(texts: int) -> Iterator[tuple[int, int]]:
-    """First and last of 1, 2, 4, … texts together, MOST_TOGETHER at most.
+    """Start and end of each piece: 1, 2, 4, … texts, MOST_TOGETHER at most, the largest first.
 
     oneDNN compiles kernels for each shape of a product, which takes milliseconds, and keeps half a
     megabyte of each; texts as many as there happen to be of one length are no end of shapes.
     """
-    first = 0
-    while first < texts:
-        last = first + min(1 << ((texts - first).bit_length() - 1), MOST_TOGETHER)
-        yield first, last
-        first = last
+    start = 0
+    while start < texts:
+        end = start + min(1 << ((texts - start).bit_length() - 1), MOST_TOGETHER)
+        yield start, end
+        start = end
 
 
 def register_packed_attention() -> None:
