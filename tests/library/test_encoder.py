@@ -6,6 +6,7 @@ import importlib.util
 import random
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -164,9 +165,16 @@ def test_the_number_of_threads_does_not_show_in_a_vector(models):
 
 
 def test_threads_of_the_process_are_left_as_they_were(models):
-    before = torch.get_num_threads()
-    load_encoder(config(models["bert"]), threads=1).encode(some_texts(5))
-    assert torch.get_num_threads() == before
+    model = load_encoder(config(models["bert"]), threads=1)
+    torch.set_num_threads(3)
+    try:
+        before = torch.get_num_threads()
+        model.encode(some_texts(5))
+        assert torch.get_num_threads() == before
+        with ThreadPoolExecutor(1) as another:  # which begins with what the process has
+            assert another.submit(torch.get_num_threads).result() == before
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_vectors_come_in_the_order_of_the_texts_and_have_unit_norm(models):

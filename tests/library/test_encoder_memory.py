@@ -43,19 +43,16 @@ def test_attention_in_pieces_is_that_of_all_together(texts):
     assert torch.equal(_attend(query, key, value, None), whole)
 
 
-def test_each_call_runs_in_the_same_threads(tiny_encoder):
+def test_each_call_runs_in_the_same_threads(tiny_encoder, monkeypatch):
     """New ones each time would each leave an arena of freed memory behind."""
     encoder = load_encoder(EncoderConfig(model=str(tiny_encoder), device="cpu"), threads=2)
-    seen = []
-    for _ in range(3):
+    seen, run = set(), encoder._run
+
+    def noting(block):
+        seen.add(threading.current_thread())  # the thread itself: an ended one's number comes back
+        return run(block)
+
+    monkeypatch.setattr(encoder, "_run", noting)
+    for _ in range(5):
         encoder.encode([f"{first} {second}" for first in WORDS for second in WORDS])
-        seen.append({thread.ident for thread in threading.enumerate()})
-    assert seen[0] == seen[1] == seen[2]
-
-
-def test_callers_keep_their_number_of_threads(tiny_encoder):
-    before = torch.get_num_threads()
-    load_encoder(EncoderConfig(model=str(tiny_encoder), device="cpu"), threads=2).encode(
-        list(WORDS)
-    )
-    assert torch.get_num_threads() == before
+    assert 1 <= len(seen) <= 2
