@@ -66,6 +66,8 @@ class Part:
 
     rows: int
     reused: bool
+    pairs: int
+    """Users times candidates that were scored for it just now."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def score_shard(
     folder = store.folder("staged", run.as_of, staged_key(night, config))
     path = folder / part_name(shard)
     if is_whole(path):
-        return Part(pq.read_metadata(path).num_rows, reused=True)
+        return Part(pq.read_metadata(path).num_rows, reused=True, pairs=0)
     hand_back_freed_memory()  # of the shard before: the peak is that of one, not of a hundred
     with _LOADING:
         scorer = load_scorer(store.lake, night)
@@ -137,7 +139,7 @@ def score_shard(
     )
     frame = name_sources(frame, night, scorer.without_vector)
     written = write_dataset(store, RANKINGS, frame, path, ids)
-    return Part(written, reused=False)
+    return Part(written, reused=False, pairs=len(owed) * config.score.candidates)
 
 
 def part_name(shard: int) -> str:

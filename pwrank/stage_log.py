@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
@@ -60,5 +61,13 @@ def _add_up(stage: str, parts: list[StageRecord]) -> StageRecord:
         rows=sum(part.rows for part in parts),
         seconds=round(sum(part.seconds for part in parts), 3),
         peak_bytes=max(part.peak_bytes for part in parts),
-        figures={"shards": len(parts)},
+        figures={"shards": len(parts), **_sums(parts)},
     )
+
+
+def _sums(parts: list[StageRecord]) -> dict[str, int]:
+    """Figures of shards that are counts, added up."""
+    sums = Counter[str]()
+    for part in parts:
+        sums.update({name: count for name, count in part.figures.items() if type(count) is int})
+    return dict(sums)

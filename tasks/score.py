@@ -23,6 +23,7 @@ def score(shard: int, run: Run, night: NightRefs) -> int:
     ):
         part = score_users(run, night, shard=shard, progress=progress)
         told.rows, told.reused = part.rows, part.reused
+        told.figures["pairs"] = part.pairs
     return part.rows
 
 

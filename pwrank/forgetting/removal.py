@@ -49,11 +49,15 @@ def mark_models(store: Store, person: Person, time_zone: str) -> list[str]:
 
 
 def clear_drops(store: Store, person: Person, journal: Journal) -> None:
-    """Set the person's landed rows aside as rejects without id or text; empty rejects' text."""
+    """Set the person's landed rows aside as rejects without id or text; empty rejects' text.
+
+    A broken line of the catalogue may name them too.
+    """
     (digest,) = person.suppression.hashes
-    for table in TABLES_WITH_USERS:
+    for table in PARSERS:
         for drop in read_drops(store, table):
-            counts = [_clear_part(store, drop, name, person) for name in drop.files]
+            parts = drop.files if table in TABLES_WITH_USERS else ()
+            counts = [_clear_part(store, drop, name, person) for name in parts]
             emptied = sum(_empty_rejects(store, name, person) for name in drop.reject_files)
             journal.count(table, sum(counts))
             journal.count("rejects", emptied)

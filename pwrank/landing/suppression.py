@@ -77,19 +77,27 @@ class Sieve:
     """Hashes of those who stood in the file."""
 
     def sift(self, rows: pl.DataFrame, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Set their rows aside without a trace of who it was; the two still add up."""
-        if not self.suppression.hashes or self.table == "items":
+        """Set their rows aside without a trace of who it was; the two still add up.
+
+        Items are nobody's rows, but a broken line among them may name somebody.
+        """
+        if not self.suppression.hashes:
             return rows, rejects
+        kept = self._emptied(rejects)
+        if self.table == "items":
+            return rows, kept
         theirs = self.suppression.holds(rows["user_id"])
         self.found |= {
             self.suppression.hash_of(user) for user in rows["user_id"].filter(theirs).unique()
         }
-        named = [self.suppression.is_in_raw(raw) for raw in rejects["raw"]]
-        kept = rejects.with_columns(
-            raw=pl.when(pl.Series(named, dtype=pl.Boolean)).then(pl.lit(NO_RAW)).otherwise("raw")
-        )
         aside = set_aside(rows.filter(theirs), self.table)
         return rows.filter(~theirs), pl.concat([kept, aside]).sort("source_line")
+
+    def _emptied(self, rejects: pl.DataFrame) -> pl.DataFrame:
+        """Rejects without the text of those that could name one of them."""
+        named = [self.suppression.is_in_raw(raw) for raw in rejects["raw"]]
+        raw = pl.when(pl.Series(named, dtype=pl.Boolean)).then(pl.lit(NO_RAW)).otherwise("raw")
+        return rejects.with_columns(raw=raw)
 
 
 def set_aside(rows: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -71,6 +71,13 @@ def in_proportion(record: StageRecord | None, rows: float) -> float | None:
     return record.seconds * rows / record.rows
 
 
+def scoring_seconds(record: StageRecord | None, pairs: float) -> float | None:
+    """Of so many users times candidates; how long the lists are hardly matters."""
+    if record is None or not record.figures.get("pairs"):
+        return None
+    return record.seconds * pairs / float(record.figures["pairs"])
+
+
 def best_epochs(record: StageRecord | None, config: Config) -> float | None:
     """Epochs after which the search of an earlier training was best."""
     metrics = record.figures.get("metrics") if record else None

@@ -214,7 +214,7 @@ def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePla
     users, pairs = counts.users, counts.users * config.score.candidates
     rows = users * min(config.score.k, counts.items)
     record, earlier_index = night.records.get("score"), night.records.get("index")
-    seconds = earlier.in_proportion(record, rows)
+    seconds = earlier.scoring_seconds(record, pairs)
     building = earlier.in_proportion(earlier_index, counts.items)
     rate: ScoreRate | None = None
     if night.measure.calibrate and (seconds is None or building is None):

@@ -35,7 +35,7 @@ from tests.library.furnished_world import (
     lists_of_others,
     nights,
 )
-from tests.library.tiny_world import AS_OF, World, stage_night
+from tests.library.tiny_world import AS_OF, NOW, World, some_items, stage_night
 
 
 @pytest.fixture
@@ -128,6 +128,29 @@ def test_no_later_drop_brings_the_person_back(world):
     raws = pl.read_parquet(world.store.lake / late[0].reject_files[0]).sort("source_line")["raw"]
     # A line that is no row could name anybody: it is kept without its text. A row is looked at.
     assert [raw == NO_RAW for raw in raws] == [True, True, True, False]
+
+
+def test_a_broken_line_of_the_catalogue_keeps_no_text_that_names_the_person(tiny_world):
+    broken = f'{{"item_id": "x", "title": "said {USER}'
+    write_broken_items(tiny_world, broken)
+    tiny_world.write_drop("more.csv", [(USER, "001", "2024-03-02", 4, "view")])
+    land_drops(tiny_world.store, tiny_world.configure(), now=NOW)
+    (drop,) = read_drops(tiny_world.store, "items")
+    assert bytes_naming(tiny_world)
+    done = forgotten(tiny_world)
+    assert done.proof.as_user == []
+    assert bytes_naming(tiny_world) == []
+    assert read_drops(tiny_world.store, "items") == [drop]
+    write_broken_items(tiny_world, broken + "\n" + broken)
+    land_drops(tiny_world.store, tiny_world.configure(), now=LATER)
+    assert len(read_drops(tiny_world.store, "items")) == 2
+    assert bytes_naming(tiny_world) == []
+
+
+def write_broken_items(world: World, broken: str) -> None:
+    """The catalogue, and lines that are no JSON after it."""
+    path = world.write_items(some_items())
+    path.write_text(path.read_text(encoding="utf-8") + broken + "\n", encoding="utf-8")
 
 
 def test_the_next_night_trains_anew_and_neither_ranks_nor_learns_the_person(world):

@@ -197,7 +197,7 @@ def test_earlier_nights_tell_the_seconds_in_proportion_to_the_work(trained_world
             seconds_per_epoch=10.0,
             metrics={"epochs": 2},
         ),
-        record("score", 50.0, rows=night.staged.rows),
+        record("score", 50.0, rows=999, pairs=night.staged.figures["users"] * 12),
     ):
         write_stage_record(trained_world.store, AS_OF, one)
     later = AS_OF + timedelta(days=7)
@@ -209,8 +209,20 @@ def test_earlier_nights_tell_the_seconds_in_proportion_to_the_work(trained_world
     assert train.work["seconds_besides"] == pytest.approx(20 * grown)
     assert train.seconds == pytest.approx((20 + 10 * train.work["epochs"]) * grown)
     assert plan.stage("embed").seconds == pytest.approx(20 * 10_010 / 100_000, rel=0.01)
-    planned = work(plan, "score")["rows"]
-    assert plan.stage("score").seconds == pytest.approx(50 * planned / night.staged.rows)
+    users = work(plan, "score")["users"] / night.staged.figures["users"]
+    assert plan.stage("score").seconds == pytest.approx(50 * users)
+
+
+def test_longer_lists_take_no_more_seconds_to_score_but_more_candidates_do(trained_world):
+    night = stage_night(trained_world.run())
+    night.publish()
+    for shard in range(3):
+        write_stage_record(trained_world.store, AS_OF, record(f"score-{shard:05d}", pairs=1000))
+    seconds = []
+    for score in ({"k": 5}, {"k": 10}, {"candidates": 24}):
+        trained_world.settings["score"] = score
+        seconds.append(quick(trained_world.run(as_of=TOMORROW), force=True).stage("score").seconds)
+    assert seconds[0] == seconds[1] == pytest.approx(seconds[2] / 2)
 
 
 def test_a_training_is_compared_by_the_epochs_that_it_took():
