@@ -61,10 +61,20 @@ def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]
         record.__dict__ | {"planned_seconds": before}
         for record, before in zip(records, planned, strict=True)
     ]
-    ingest = next((record for record in records if record.stage == "ingest"), None)
-    if ingest:
-        lines += ["", *account_lines(ingest.figures)]
+    figures = {record.stage: record.figures for record in records}
+    if "ingest" in figures:
+        lines += ["", *account_lines(figures["ingest"])]
+    lines += _cap_lines(figures.get("evaluate", {}))
     return "\n".join(lines), data
+
+
+def _cap_lines(figures: Mapping[str, Any]) -> list[str]:
+    """Whether lists hold more of a category than was asked for."""
+    over = figures.get("lists_over_cap", 0)
+    if not over:
+        return []
+    told = f"{over:,} of {figures['users']:,} lists exceed [rerank] max_per_category, in rounds"
+    return [f"{told}: too few categories; raise it, or lower category_window"]
 
 
 def _seconds(seconds: float | None) -> str:

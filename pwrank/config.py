@@ -312,7 +312,9 @@ class RerankConfig(Section):
     """List-level rules after scoring; off by default where they cost accuracy."""
 
     max_per_category: NonNegativeInt = 0
-    """At most this many of one category among the first `category_window` ranks; 0: no cap."""
+    """At most this many of one category among the first `category_window` ranks, explored ones
+    included; what has no category is never capped. A list with too few categories exceeds it in
+    rounds, one more of each at a time, and the night tells how many did. 0: no cap."""
     category_window: PositiveInt = 20
     diversity: Probability = 0.0
     """Maximal marginal relevance (Carbonell and Goldstein 1998): weight of dissimilarity."""

@@ -15,6 +15,7 @@ import polars as pl
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
 from pwrank.encoder.parts import read_embeddings
+from pwrank.evaluation.category_cap import cap_figures
 from pwrank.evaluation.figures import PUBLISHED
 from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
@@ -26,7 +27,7 @@ from pwrank.store import Store, fingerprint, write_json
 
 __all__ = ["METRICS_FILE", "evaluate", "evaluate_holdout"]
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when the figures change for the same inputs."""
 
 METRICS_FILE = "metrics.json"
@@ -47,7 +48,8 @@ def evaluate(
 
     Its parts: `staged`, `overlap` with the last rankings published before `as_of`, `published`:
     those rankings judged by the interactions since, `model`: its figures from training. `overlap`
-    and `published` are null on the first night. With embeddings it also tells their diversity.
+    and `published` are null on the first night, `staged.category_cap` without a cap. With
+    embeddings it also tells their diversity.
     """
     before = last_publication(store, as_of)
     last = date.fromisoformat(before["as_of"]) if before else None
@@ -59,7 +61,7 @@ def evaluate(
         verify_publication(store, before)
     items = pl.read_parquet(catalogue.file_paths(store.lake))
     log = _interactions(store, histories)
-    about = _about_staged(store, staged, items, log)
+    about = _about_staged(store, config, staged, items, log)
     content: dict[str, Any] = {
         "as_of": as_of.isoformat(),
         "model": {"key": model.key, "trained_as_of": str(model.as_of), **model.figures},
@@ -78,10 +80,12 @@ def evaluate(
 
 
 def _about_staged(
-    store: Store, staged: DatasetRef, items: pl.DataFrame, log: pl.LazyFrame
+    store: Store, config: Config, staged: DatasetRef, items: pl.DataFrame, log: pl.LazyFrame
 ) -> dict[str, Any]:
     counts = log.group_by("item_id").agg(pl.len()).collect(engine="streaming")
-    return staged_figures(staged.file_paths(store.lake), staged.rows, items, counts)
+    parts = staged.file_paths(store.lake)
+    figures = staged_figures(parts, staged.rows, items, counts)
+    return figures | {"category_cap": cap_figures(parts, items, config.rerank)}
 
 
 def _overlap(store: Store, staged: DatasetRef, last: date, users: int) -> dict[str, Any]:
@@ -151,6 +155,8 @@ def _headline(content: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what the run's table shows."""
     staged, overlap, published = content["staged"], content["overlap"], content["published"]
     figures = {name: staged[name] for name in ("users", "rows", "coverage@10", "gini@10")}
+    if staged["category_cap"]:
+        figures["lists_over_cap"] = staged["category_cap"]["lists_over"]
     if overlap:
         figures["rbo@10"] = overlap["rbo@10"]
     if published:

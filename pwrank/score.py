@@ -26,6 +26,7 @@ from pwrank.lists.coverage import newcomer_logits
 from pwrank.lists.exploration import Explorable, explorable, explored_shares
 from pwrank.lists.item_index import ItemIndex, read_item_index
 from pwrank.lists.ladder import items_without_vector, name_sources
+from pwrank.lists.rank_by_rank import number_categories
 from pwrank.lists.reranking import ItemFacts, by_score, rerank
 from pwrank.lists.sources_of_ranks import (
     ALL_SOURCES,
@@ -49,7 +50,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 13
+SCORE_VERSION = 14
 """Raise when the same inputs would give other lists."""
 
 
@@ -104,7 +105,7 @@ def load_scorer(lake: Path, night: NightRefs) -> Scorer:
         lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
     )
     (path,) = night.catalogue.file_paths(lake)
-    category = pl.read_parquet(path, columns=["category"])["category"].to_list()
+    category = number_categories(pl.read_parquet(path, columns=["category"])["category"])
     facts = ItemFacts(category, items.catalogue.text, items.interactions)
     events = tuple(night.model.figures["events"])
     version = night.model.figures["model_version"]

@@ -5,14 +5,14 @@ Every rule only reorders; none may shorten a list. With all dials at zero the or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pwrank.config import RerankConfig
-from pwrank.lists.exploration import Shares, added_last, keep_ranks
+from pwrank.lists.exploration import Shares, added_last
+from pwrank.lists.rank_by_rank import Cap, fill_ranks
 from pwrank.ranker.compiled import aligned, compiled
 from pwrank.ranker.history import FloatArray, IntArray
 
@@ -25,8 +25,8 @@ LAST_PLACE = 0xFFFFFFFF
 class ItemFacts:
     """What the rules know of items; n items."""
 
-    category: Sequence[str]
-    """(n,) whole category string, '' = none."""
+    category: IntArray
+    """(n,) number of the whole category string, from 0; -1 = none."""
     text: FloatArray
     """(n, dim) float32 unit embeddings."""
     interactions: IntArray
@@ -64,20 +64,17 @@ def rerank(
     """
     scored, order = order, added_last(order, candidates, added, k) if added else order
     places = order[:, :k].copy()
-    explored = np.zeros(places.shape, np.bool_)
     if config.diversity or config.novelty:
         for user, row in enumerate(order):
             places[user] = _rearrange(row, candidates[user], facts, config, k)
-    if config.max_per_category:
-        for user in range(len(order)):
-            rest = _followed_by(places[user], order[user])
-            places[user] = _cap_categories(rest, candidates[user], facts, config)[:k]
-    if config.explore:
-        if config.diversity or config.novelty or config.max_per_category:
-            order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
-        rare = facts.interactions <= config.explore_below
-        keep_ranks(scored, order, candidates, untouched, rare, shares, places, explored)
-    return places, explored
+    if not (config.explore or config.max_per_category):
+        return places, np.zeros(places.shape, np.bool_)
+    if config.diversity or config.novelty:
+        order = np.stack([_followed_by(*both) for both in zip(places, order, strict=True)])
+    rare = facts.interactions <= config.explore_below
+    shares = shares if config.explore else np.zeros(len(order))
+    cap = Cap(facts.category, config.max_per_category, config.category_window)
+    return fill_ranks(scored, order, candidates, untouched, rare, shares, cap, k)
 
 
 def _followed_by(first: IntArray, order: IntArray) -> IntArray:
@@ -143,31 +140,3 @@ def _choose(
             dearth[third] = max(dearth[third], diversity * c)
             dearth[fourth] = max(dearth[fourth], diversity * d)
         dearth[best] = np.inf
-
-
-def _cap_categories(
-    order: IntArray, rows: IntArray, facts: ItemFacts, config: RerankConfig
-) -> IntArray:
-    """Move what exceeds the cap behind the window; what has no category is never capped."""
-    kept: list[int] = []
-    moved: list[int] = []
-    counts: dict[str, int] = {}
-    for place in order:
-        if rows[place] < 0:  # what was moved comes before the empty end of the list
-            moved.append(place)
-            continue
-        category = facts.category[rows[place]]
-        in_window = len(kept) < config.category_window
-        if in_window and category and counts.get(category, 0) >= config.max_per_category:
-            moved.append(place)
-            continue
-        counts[category] = counts.get(category, 0) + 1
-        kept.append(place)
-    window = config.category_window
-    return np.array([*kept[:window], *sorted_by(order, moved, kept[window:])], np.int64)
-
-
-def sorted_by(order: IntArray, *groups: Sequence[int]) -> list[int]:
-    """The members of all groups in the sequence in which they stand in `order`."""
-    rank = {int(place): number for number, place in enumerate(order)}
-    return sorted((place for group in groups for place in group), key=lambda p: rank[int(p)])

@@ -11,6 +11,7 @@ from pwrank.config import Config
 from pwrank.encoder.text_encoder import load_encoder
 from pwrank.lists.exact_search import make_pool
 from pwrank.lists.item_index import ItemIndex, item_index, with_unknown_item
+from pwrank.lists.rank_by_rank import NO_CATEGORY
 from pwrank.lists.reranking import ItemFacts
 from pwrank.lists.retrieval import build_index
 from pwrank.planning.incoming import Clock
@@ -77,7 +78,8 @@ def measure_scoring(
     started = clock()
     index = _index(ranker, log, catalogue, config)
     seconds = clock() - started
-    facts = ItemFacts([""] * catalogue.num_items, catalogue.text, index.interactions)
+    no_category = np.full(catalogue.num_items, NO_CATEGORY)
+    facts = ItemFacts(no_category, catalogue.text, index.interactions)
     night, all_have_vectors = NightScorer(ranker, index.table), pl.Series(dtype=pl.String)
     scorer = Scorer(ranker, night, index, facts, all_have_vectors, ("",), "")
     alone = config.runtime.model_copy(update={"task_runner": "sequential"})

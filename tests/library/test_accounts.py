@@ -45,6 +45,15 @@ def test_the_table_of_stages_says_whose_peak_it_is(tiny_world):
     assert data[0]["peak_bytes"] == 1_234_000_000
 
 
+def test_the_table_of_stages_says_where_the_cap_on_categories_could_not_hold(tiny_world):
+    store, day = tiny_world.store.open(), date(2024, 3, 8)
+    for over, said in ((0, False), (3, True)):
+        figures = {"users": 16, "lists_over_cap": over}
+        write_stage_record(store, day, StageRecord("evaluate", False, 0, 1.0, 1, figures))
+        text, _ = stage_table(tiny_world.configure(), day)
+        assert ("3 of 16 lists exceed [rerank] max_per_category" in text) == said
+
+
 def test_the_account_of_a_tiny_log_adds_up_reason_by_reason(tiny_world):
     extra = [("u99", "999", "2024-03-03T10:00:00Z", 5, "view")] * 3
     tiny_world.write_drop("extra.csv", [*extra, ("u98", "000", "bad", 5, "view")])

@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pwrank.config import Config
+from pwrank.config import Config, RerankConfig
 from pwrank.datasets import CATALOGUE, HISTORIES, RANKINGS, IdTypes
 from pwrank.encoder.parts import EmbeddingParts
 from pwrank.evaluate import METRICS_FILE, evaluate
+from pwrank.evaluation.category_cap import cap_figures
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
 from pwrank.signatures import describe_part
 from pwrank.store import Store, read_json, shard_of, write_dataset, write_json
@@ -81,6 +82,22 @@ def test_the_first_night_has_figures_about_its_lists_only(night):
     assert (found["staged"]["users"], found["staged"]["rows"]) == (3, 12)
     assert found["staged"]["sources"]["all"] == {"ranker": 1.0}
     assert found["staged"]["list_length"] == {"min": 4, "mean": 4.0, "max": 4}
+
+
+def test_what_exceeds_the_cap_on_categories_is_counted(night):
+    lists = {"u": "cebdf", "v": "acegb", "w": "abcd"}  # every other item is of category x
+    told = night.run(lists)
+    assert night.metrics(told)["staged"]["category_cap"] is None
+    assert "lists_over_cap" not in told.figures
+    rules = RerankConfig(max_per_category=2, category_window=4)
+    cap = cap_figures(
+        night.stage(rankings(lists), shards=2, key="c").file_paths(night.store.lake),
+        CATALOGUE_FRAME,
+        rules,
+    )
+    assert cap == {"most": 2, "window": 4, "lists_over": 1, "rows_over": 2}, "of v, four are x"
+    blank = CATALOGUE_FRAME.with_columns(category=pl.lit(""))
+    assert cap_figures([], blank, rules)["lists_over"] == 0
 
 
 def test_the_next_night_judges_what_was_published_by_what_came_since(night):

@@ -4,12 +4,14 @@ import numpy as np
 import torch
 
 from pwrank.lists.exact_search import make_pool
-from pwrank.lists.exploration import LEAST_OF_DIAL, Explorable, explored_shares, keep_ranks
+from pwrank.lists.exploration import LEAST_OF_DIAL, Explorable, explored_shares
+from pwrank.lists.rank_by_rank import Cap, fill_ranks
 from pwrank.ranker.history import Histories
 
 DIAL, MOST = 0.15, 5
 INTERACTIONS = np.array([400, 300, 200, 3, 2, 0], np.int64)
 """Of six items; three are rare."""
+NO_CAP = Cap(np.zeros(0, np.int64), 0, 0)
 
 
 def tonight(interactions: np.ndarray) -> Explorable:
@@ -63,10 +65,8 @@ def test_each_user_has_as_many_ranks_as_the_own_share_says():
     size, k = 60, 40
     order = np.tile(np.arange(size, dtype=np.int64), (3, 1))
     rare = np.arange(size) >= k
-    places = order[:, :k].copy()
-    explored = np.zeros(places.shape, np.bool_)
     shares = np.array([DIAL, DIAL * LEAST_OF_DIAL, 0.0])
-    keep_ranks(order, order, order, 0, rare, shares, places, explored)
+    places, explored = fill_ranks(order, order, order, 0, rare, shares, NO_CAP, k)
     assert explored.sum(axis=1).tolist() == [6, 2, 0]
     assert not explored[:, :17].any()
     assert all(len(np.unique(row)) == k for row in places)
@@ -77,9 +77,7 @@ def test_a_single_rank_goes_to_a_touched_item_first():
     size, k, untouched = 30, 20, 5
     order = np.arange(size, dtype=np.int64)[None]
     rare = np.arange(size) >= k
-    places = order[:, :k].copy()
-    explored = np.zeros(places.shape, np.bool_)
     share = np.array([DIAL * LEAST_OF_DIAL])
-    keep_ranks(order, order, order, untouched, rare, share, places, explored)
+    places, explored = fill_ranks(order, order, order, untouched, rare, share, NO_CAP, k)
     assert np.flatnonzero(explored[0]).tolist() == [19]
     assert places[0, 19] == k

@@ -186,6 +186,14 @@ def test_figures_that_cannot_be_had_are_shown_as_a_dash():
     assert f"Gini of exposure {ABSENT}" in Page(page).text
 
 
+def test_lists_beyond_the_cap_on_categories_are_told():
+    for over, said in ((0, "every list keeps to it"), (7, "7 lists exceed that by 9 rows in all")):
+        cap = {"most": 3, "window": 20, "lists_over": over, "rows_over": 9}
+        lists = {**staged("ranker"), "category_cap": cap}
+        page = Page(render_report({**data(), "metrics": {"staged": lists, "overlap": None}}))
+        assert f"At most 3 of a category in the first 20 ranks: {said}" in page.text
+
+
 def test_whole_figures_of_the_model_have_no_decimals():
     model = {**data()["model"], "metrics": {"epochs": 8.0, "interactions": 64338, "loss": 0.5}}
     text = Page(render_report({**data(), "model": model})).text

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pwrank.config import RerankConfig
 from pwrank.lists import reranking
+from pwrank.lists.rank_by_rank import NO_CATEGORY, number_categories
 from pwrank.lists.reranking import ItemFacts, by_score
 
 ITEMS = 40
+NONE = np.full(100, NO_CATEGORY)
+"""Categories of items that have none."""
 
 
 def facts(categories=4, seed=0) -> ItemFacts:
     rng = np.random.default_rng(seed)
     text = rng.normal(size=(ITEMS, 6)).astype(np.float32)
-    names = [f"c{n % categories}" if n % 7 else "" for n in range(ITEMS)]
+    names = pl.Series([f"c{n % categories}" if n % 7 else "" for n in range(ITEMS)])
     return ItemFacts(
-        names,
+        number_categories(names),
         text / np.linalg.norm(text, axis=1, keepdims=True),
         rng.integers(0, 12, ITEMS),
     )
@@ -88,22 +91,6 @@ def test_with_all_dials_at_zero_the_order_is_the_scores_and_ties_stay_as_they_we
     assert not explored.any()
 
 
-@settings(deadline=None, max_examples=100)
-@given(lists(), st.integers(1, 3), st.integers(1, 25))
-def test_no_category_exceeds_its_cap_in_the_window_where_others_can_take_its_place(
-    drawn, most, window
-):
-    scores, candidates = drawn
-    dial = RerankConfig(max_per_category=most, category_window=window, explore=0)
-    items, _ = reranked(scores, candidates, dial, ITEMS)
-    names = facts().category
-    for mine, offered in zip(items, candidates, strict=True):
-        supply = Counter(names[c] for c in offered if c >= 0)
-        possible = sum(min(n, most) if name else n for name, n in supply.items())
-        first = [names[c] for c in mine[: min(window, possible)] if c >= 0]
-        assert all(n <= most for name, n in Counter(first).items() if name)
-
-
 @settings(deadline=None, max_examples=60)
 @given(lists(), st.floats(1e-12, 1e-9))
 def test_a_diversity_of_next_to_nothing_changes_nothing(drawn, weight):
@@ -146,7 +133,7 @@ def test_relevance_and_likeness_are_weighed_as_they_are_defined(drawn, some, k, 
 
 def test_diversity_puts_what_is_unlike_before_what_is_alike():
     text = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 2]]
-    same = ItemFacts([""] * 5, text, np.zeros(5, np.int64))
+    same = ItemFacts(NONE[:5], text, np.zeros(5, np.int64))
     scores, candidates = np.array([[5, 4, 3, 2, 1]], np.float32), np.arange(5)[None, :]
     dial = RerankConfig(diversity=0.9, explore=0)
     places, _ = rerank(by_score(scores, candidates), candidates, same, dial, k=5)
@@ -154,7 +141,7 @@ def test_diversity_puts_what_is_unlike_before_what_is_alike():
 
 
 def test_novelty_puts_what_is_seldom_taken_before_what_everybody_takes():
-    touched = ItemFacts([""] * 5, np.eye(5, dtype=np.float32), np.array([90, 50, 40, 2, 1]))
+    touched = ItemFacts(NONE[:5], np.eye(5, dtype=np.float32), np.array([90, 50, 40, 2, 1]))
     order, candidates = np.arange(5)[None, :], np.arange(5)[None, :]
     whole, _ = rerank(order, candidates, touched, RerankConfig(novelty=1, explore=0), k=5)
     assert whole.tolist() == [[4, 3, 2, 1, 0]]
@@ -185,7 +172,7 @@ def test_exploration_takes_its_share_of_the_list_and_no_more(drawn, share, k):
 def test_a_rare_item_that_is_high_by_its_score_stays_there():
     scores = np.linspace(1, 0, 20, dtype=np.float32)[None, :]
     candidates, touched = np.arange(20)[None, :], np.where(np.arange(20) % 10 == 0, 0, 9)
-    some = ItemFacts([""] * 20, np.eye(20, dtype=np.float32), touched)
+    some = ItemFacts(NONE[:20], np.eye(20, dtype=np.float32), touched)
     dial = RerankConfig(explore=0.05)
     places, explored = rerank(by_score(scores, candidates), candidates, some, dial, k=20)
     assert places[0].tolist() == list(range(20)), "both are there by their scores"
@@ -197,7 +184,7 @@ def explored_ranks(share, length, untouched=0):
     scores = np.linspace(1, 0, length, dtype=np.float32)[None, :]
     candidates = np.arange(length)[None, :]
     touched = np.where(np.arange(length) >= length // 2, 0, 9)
-    some = ItemFacts([""] * length, np.eye(length, dtype=np.float32), touched)
+    some = ItemFacts(NONE[:length], np.eye(length, dtype=np.float32), touched)
     order, dial = by_score(scores, candidates), RerankConfig(explore=share)
     places, explored = rerank(order, candidates, some, dial, k=length, untouched=untouched)
     return np.flatnonzero(explored[0]).tolist(), places[0].tolist()
@@ -222,7 +209,7 @@ def test_what_was_only_added_to_be_explored_is_nowhere_else_unless_there_is_too_
     scores = np.linspace(0, 1, 12, dtype=np.float32)[None, :]  # the last are the best
     candidates = np.array([[0, 1, 2, 3, 4, 5, -1, 7, 8, 9, 10, 11]])
     touched = np.where(np.arange(12) < 8, 9, 2)
-    some = ItemFacts([""] * 12, np.eye(12, dtype=np.float32), touched)
+    some = ItemFacts(NONE[:12], np.eye(12, dtype=np.float32), touched)
     told = by_score(scores, candidates), candidates, some
     places, explored = rerank(*told, RerankConfig(explore=0.4), k=6, added=4)
     assert places[0].tolist() == [7, 5, 4, 3, 11, 10]

@@ -148,3 +148,18 @@ def test_rules_are_applied_and_the_night_still_passes_its_gates(trained_world):
     rankings = check_lists(night, 5)
     assert "explore" in set(rankings["source"])
     night.publish()
+
+
+def test_the_cap_holds_over_explored_ranks_and_what_cannot_keep_to_it_is_counted(trained_world):
+    rules = {"explore": 0.4, "explore_below": 20}
+    for most, longest in ((2, 2), (1, 2)):
+        told = rules | {"max_per_category": most}
+        night = stage_night(trained_world.run(score={"k": 5}, rerank=told))
+        items = pl.read_parquet(night.refs.catalogue.file_paths(night.run.store.lake))
+        lists = check_lists(night, 5).join(items, on="item_id").filter(pl.col("category") != "")
+        counts = lists.group_by("user_id", "category").len()
+        assert "explore" in set(lists["source"])
+        assert counts["len"].max() == longest, "five ranks, three categories"
+        over = night.evaluate().figures["lists_over_cap"]
+        assert over == counts.filter(pl.col("len") > most)["user_id"].n_unique()
+        assert (over == 0) == (most == longest)
