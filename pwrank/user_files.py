@@ -31,6 +31,7 @@ FORMATS = "bring a .csv, .tsv or .jsonl (each also .gz) or .parquet file"
 class UserFile:
     """All columns as they came, and the ids in the types of the lake (null = not one)."""
 
+    path: Path
     frame: pl.DataFrame
     user_id: pl.Series
     item_id: pl.Series
@@ -48,11 +49,22 @@ def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
     user = find_column(frame.columns, path, "user_id", columns.user_id)
     item = find_column(frame.columns, path, "item_id", columns.item_id)
     return UserFile(
+        path,
         frame,
         _as_ids(frame[user], ids.user).rename("user_id"),
         _as_ids(frame[item], ids.item).rename("item_id"),
         _is_empty(frame[user]) | _is_empty(frame[item]),
     )
+
+
+def refuse_columns(brought: UserFile, added: Sequence[str]) -> None:
+    """Raise SourceError if the file has a column of a name that is to be added."""
+    taken = [repr(name) for name in added if name in brought.frame.columns]
+    if taken:
+        which = f"columns {' and '.join(taken)}" if len(taken) > 1 else f"column {taken[0]}"
+        raise SourceError(
+            f"{brought.path}: its own {which} would be written over; rename what the file has"
+        )
 
 
 def write_user_file(frame: pl.DataFrame, path: Path) -> None:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="IN",
-        help="csv, tsv, parquet or jsonl with ids",
+        help="csv, tsv, parquet or jsonl with ids, and no columns of the names that are added",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="OUT", help="the same rows with `score` added"

@@ -12,9 +12,12 @@ from pwrank.ranker.model_inputs import history_paths, read_some_histories
 from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
-from pwrank.user_files import UserFile
+from pwrank.user_files import UserFile, refuse_columns
 
 READ_USERS = 256
+
+SCORE, HEADS = "score", ("like", "rating")
+"""Columns of what is told of a pair, always and with the heads."""
 
 
 def score_pairs(
@@ -61,11 +64,10 @@ def score_pairs(
             told[1, at], told[2, at] = opinion.like[user, place], opinion.rating[user, place]
         if progress:
             progress(len(at))
-    scored = pl.DataFrame({"score": told[0]})
-    if heads:
-        unrated = pl.lit(None, pl.Float32)
-        columns = [pl.Series(told[1]), pl.Series(told[2])] if preference else [unrated, unrated]
-        scored = scored.with_columns(like=columns[0], rating=columns[1])
+    names = (SCORE, *HEADS) if heads else (SCORE,)
+    scored = pl.DataFrame(dict(zip(names, told, strict=False)))
+    if preference is None:
+        scored = scored.with_columns(pl.lit(None, pl.Float32).alias(name) for name in names[1:])
     return scored.with_columns(pl.when(~pairs.without_id).then(pl.all()))
 
 
@@ -77,7 +79,11 @@ def add_scores(
     heads: bool,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """The caller's rows, in their order, with `score`, and with `heads` also like and rating."""
+    """The caller's rows, in their order, with `score`, and with `heads` also like and rating.
+
+    Raises SourceError, before any work, if the caller's file has a column of such a name.
+    """
+    refuse_columns(pairs, (SCORE, *HEADS) if heads else (SCORE,))
     return pairs.frame.with_columns(
         score_pairs(store, night, pairs, heads=heads, progress=progress)
     )

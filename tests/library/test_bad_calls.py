@@ -37,6 +37,18 @@ def test_a_callers_file_that_cannot_be_used_is_refused(
     command(name, "--config", published_world.config_file, *told).refuses(parts)
 
 
+def test_pairs_with_a_column_of_the_name_that_is_added_are_refused(
+    published_world, command, tmp_path
+):
+    path, out = tmp_path / "pairs.csv", tmp_path / "out.csv"
+    path.write_text("user_id,item_id,rating\nu00,004,5\n", encoding="utf-8")
+    told = ["--config", published_world.config_file, "--pairs", path, "--out", out]
+    command("score", *told, "--heads").refuses(["pairs.csv", "its own column 'rating'", "rename"])
+    assert not out.exists()
+    assert command("score", *told).code == 0
+    assert out.read_text(encoding="utf-8").startswith("user_id,item_id,rating,score\nu00,004,5,")
+
+
 READERS = {
     "show": ["--user", "u00"],
     "score": ["--pairs", "p.csv", "--out", "o.csv"],

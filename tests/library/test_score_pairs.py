@@ -94,6 +94,20 @@ def test_a_head_for_liking_and_one_for_the_rating_can_be_asked_for(night, brough
     assert told.select(pl.col("like", "rating").is_finite().all()).row(0) == (True, True)
 
 
+def test_columns_of_the_callers_own_are_never_overwritten(night, brought):
+    for heads, own, told in (
+        (False, ["score"], "own column 'score' would be written over; rename"),
+        (True, ["rating"], "own column 'rating' would"),
+        (True, ["rating", "like", "score"], "own columns 'score' and 'like' and 'rating' would"),
+    ):
+        path = brought(PAIRS.with_columns(pl.lit("mine").alias(name) for name in own))
+        pairs = read_user_file(path, night.run.config, IDS)
+        with pytest.raises(SourceError, match=told):
+            add_scores(night.run.store, night.refs, pairs, heads=heads)
+    path = brought(PAIRS.with_columns(rating=pl.lit("mine"), like=pl.lit("mine")))
+    assert scored(night, path).drop("score").equals(pl.read_csv(path, infer_schema=False))
+
+
 def test_columns_may_bear_the_names_of_the_source(night, tmp_path):
     (tmp_path / "p.csv").write_text("movieId,userId\n004,u03\n", encoding="utf-8")
     assert scored(night, tmp_path / "p.csv").columns == ["movieId", "userId", "score"]
