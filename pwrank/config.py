@@ -20,13 +20,17 @@ from pydantic import (
     model_validator,
 )
 
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+from pwrank.config_numbers import (
+    Dropout,
+    Integer,
+    NonNegative,
+    NonNegativeInt,
+    Number,
+    Positive,
+    PositiveInt,
+    Probability,
+    Share,
+)
 
 
 def _known_zone(name: str) -> str:
@@ -119,8 +123,8 @@ class RejectRule(Section):
     table: Literal["interactions", "items"] = "interactions"
     matches: str | None = None
     """Regular expression found anywhere in the text of the value."""
-    below: float | None = None
-    above: float | None = None
+    below: Number | None = None
+    above: Number | None = None
 
     @model_validator(mode="after")
     def _has_condition(self) -> RejectRule:
@@ -140,7 +144,7 @@ class CleanConfig(Section):
     the count added to its weight."""
     positive_events: tuple[str, ...] = ()
     """Events that count as interest; empty: all."""
-    positive_rating: float | None = None
+    positive_rating: Number | None = None
     """Ratings from here on count as interest; rows without a rating do."""
     min_user_interactions: PositiveInt = 1
     min_item_interactions: PositiveInt = 1
@@ -262,7 +266,7 @@ class TrainConfig(Section):
     """Rounds of their inference."""
     rated_examples: PositiveInt = 10_000
     """Latest rated rows, at most, on which the probability of a like is calibrated."""
-    like_threshold: float | None = None
+    like_threshold: Number | None = None
     """Rating from which on an item is liked; None = 0.8 of the way up the scale of the log."""
     ease_reg: Positive | None = None
     """Ridge of the co-occurrence model; None = the best of some on validation."""
@@ -294,7 +298,7 @@ class IndexConfig(Section):
 class ScoreConfig(Section):
     """How users are scored."""
 
-    k: Annotated[int, Field(ge=1, le=65_535)] = 100
+    k: Annotated[Integer, Field(ge=1, le=65_535)] = 100
     """Length of each exported list."""
     candidates: PositiveInt = 500
     """Items retrieved and scored per user."""
@@ -304,7 +308,7 @@ class ScoreConfig(Section):
     """Whether items of a user's history may come back (false: repeats count)."""
     active_days: NonNegativeInt = 0
     """Only users with an interaction in these last days; 0: every user."""
-    reasons: Annotated[int, Field(ge=0, le=10)] = 3
+    reasons: Annotated[Integer, Field(ge=0, le=10)] = 3
     """History items named per row."""
 
 
@@ -411,7 +415,7 @@ class RuntimeConfig(Section):
     parallel_shards: PositiveInt = 2
     """Of threads: shards that run beside each other."""
     retries: NonNegativeInt = 3
-    retry_seconds: Annotated[float, Field(ge=0)] = 10.0
+    retry_seconds: NonNegative = 10.0
     """First wait; it doubles with every retry."""
 
     @property
@@ -426,7 +430,7 @@ class Config(Section):
     lake: Path
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     """An as-of date begins at 00:00 here."""
-    seed: int = 0
+    seed: Integer = 0
     source: SourceConfig
     clean: CleanConfig = CleanConfig()
     encoder: EncoderConfig = EncoderConfig()

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from pwrank.config import Config
+from pwrank.config_numbers import FromEnvironment
 from pwrank.errors import ConfigError, without_credentials
 
 ENVIRONMENT_PREFIX = "PWRANK__"
@@ -127,9 +128,10 @@ def _override(raw: dict[str, Any], name: str, value: str) -> list[Location]:
         if not isinstance(target, dict):
             raise ConfigError(f"environment {name}: {section!r} is not a section")
     try:
-        target[key] = tomllib.loads(f"value = {value}")["value"]
+        told = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        target[key] = value
+        told = value
+    target[key] = FromEnvironment(told) if isinstance(told, str) else told
     return made
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pwrank.config import Config
 from pwrank.config_file import load_config, section_hash
@@ -147,7 +149,13 @@ def test_a_mistake_in_the_environment_names_the_variable_as_its_place(tmp_path):
         ),
         (MINIMAL + "[clean]\nreject = [5]\n", "clean.reject.0 = 5: is a section, not a value; wr"),
         (MINIMAL + "[clean]\npositive_events = 5\n", "clean.positive_events = 5: must be a list"),
-        (MINIMAL + "[score]\nk = 'x'\n", "score.k = 'x': must be an integer"),
+        (MINIMAL + "[score]\nk = 'x'\n", "score.k = 'x': must be an integer, without quotes"),
+        (MINIMAL + "[score]\nk = true\n", "score.k = True: must be an integer"),
+        (MINIMAL + "[score]\nk = 2.5\n", "score.k = 2.5: must be an integer, got"),
+        (
+            MINIMAL + "[rerank]\nnovelty = '.5'\n",
+            "rerank.novelty = '.5': must be a number, without",
+        ),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_told_in_our_words(tmp_path, text, told):
@@ -155,6 +163,55 @@ def test_a_value_of_the_wrong_kind_is_told_in_our_words(tmp_path, text, told):
     assert told in line
     assert "Input should" not in line
     assert "Config" not in line
+
+
+def kinds_of(annotation: Any) -> Iterator[Any]:
+    """Every type that an annotation names."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from kinds_of(part)
+
+
+def numbers_of(section: type[BaseModel], *place: str) -> Iterator[tuple[str, ...]]:
+    """Where the integers and numbers of a section and of those below it stand."""
+    for name, field in section.model_fields.items():
+        kinds = list(kinds_of(field.annotation))
+        if any(kind in (int, float) for kind in kinds):
+            yield (*place, name)
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from numbers_of(kind, *place, name)
+
+
+@pytest.mark.parametrize("value", [True, "1"])
+def test_no_number_may_be_true_or_in_quotes(value):
+    places = list(numbers_of(Config))
+    assert {("seed",), ("rerank", "novelty"), ("train", "ease_reg")} <= set(places)
+    for *sections, key in places:
+        raw: Any = {key: value}
+        for section in reversed(sections):
+            raw = {section: [raw] if section == "reject" else raw}
+        with pytest.raises(ValidationError) as caught:
+            Config.model_validate(raw)
+        errors = {error["loc"][-1]: error["msg"] for error in caught.value.errors()}
+        assert errors[key].startswith("Value error, must be a"), (sections, key)
+
+
+def test_an_integer_is_a_number_and_the_environment_may_spell_one(tmp_path):
+    assert load(tmp_path, MINIMAL + "[rerank]\ncoverage = 1\n").rerank.coverage == 1.0
+    config = load(
+        tmp_path,
+        PWRANK__RERANK__NOVELTY=".5",  # neither is TOML
+        PWRANK__SCORE__K="007",
+        PWRANK__RERANK__MAX_PER_CATEGORY='"2"',
+        PWRANK__TRAIN__EASE_REG="300",
+        PWRANK__ENCODER__PROMPT="5 stars: ",
+    )
+    assert (config.rerank.novelty, config.score.k, config.rerank.max_per_category) == (0.5, 7, 2)
+    assert config.train.ease_reg == 300.0
+    assert type(config.encoder.prompt) is str
+    told = refusal(tmp_path, MINIMAL, PWRANK__RERANK__NOVELTY="true")
+    assert told == "environment PWRANK__RERANK__NOVELTY: rerank.novelty = True: must be a number"
 
 
 def test_a_resolved_configuration_cannot_be_changed(tmp_path):
