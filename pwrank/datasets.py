@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ from pwrank.errors import ContractError
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 LAKE_FORMAT = 1
 """Version of the lake's layout; a lake of another version is refused."""
+
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""`occurred_at` of every row of a source without times: their order is `source_line`."""
+
+
+def as_told(occurred_at: datetime | None) -> datetime | None:
+    """What is told of a moment: None where it stands for no time."""
+    return None if occurred_at == NO_TIME else occurred_at
 
 
 class IdType(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from pwrank.datasets import DatasetRef
+from pwrank.datasets import DatasetRef, as_told
 from pwrank.errors import ContractError
 
 SEEN_UNTIL = "seen_until"
@@ -23,6 +23,7 @@ def horizon(
     cut: datetime, *, occurred_at: datetime | None, ingested_at: datetime | None
 ) -> Horizon:
     """Latest moments among rows. Raises ContractError if one of them happened at `cut` or later."""
+    occurred_at = as_told(occurred_at)
     if occurred_at is not None and occurred_at >= cut:
         raise ContractError(f"a row of {occurred_at} is in what was known before {cut}")
     return {

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_as_of(
         parser,
         "nothing from 00:00 of this date on exists for the board "
-        "(default: the day after the last interaction)",
+        "(default: the day after the last interaction; without times, after it was landed)",
     )
     parser.add_argument(
         "--baselines",

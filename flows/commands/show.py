@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from flows.commands import Answer, a_count, add_as_of, add_config, plain
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pwrank.report.users import ShownUser
 
 
@@ -50,7 +52,7 @@ def user_text(user: "ShownUser") -> str:
     name = plain(str(user.user_id))
     lines = [f"user {name}: {user.interactions} interactions, newest first"]
     lines += [
-        f"    {row['occurred_at']:%Y-%m-%d} {plain(row['event']):<12} {_title(row)}"
+        f"    {_day(row['occurred_at']):<10} {plain(row['event']):<12} {_title(row)}"
         for row in user.history
     ]
     lines.append("  ranking")
@@ -59,6 +61,10 @@ def user_text(user: "ShownUser") -> str:
         reason = f"   ← {because}" if because else f"   ({row['source']})"
         lines.append(f"    {row['rank']:>3}  {row['score']:.6f}  {_title(row)}{reason}")
     return "\n".join(lines)
+
+
+def _day(moment: "datetime | None") -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "-"
 
 
 def _title(row: dict[str, object]) -> str:

@@ -16,11 +16,11 @@ import polars as pl
 
 from pwrank.config import CleanConfig, Config
 from pwrank.config_file import section_hash
+from pwrank.datasets import NO_TIME
 from pwrank.errors import ConfigError, InputError
 from pwrank.evaluation.known_log import SplitRule
 from pwrank.landing.drops import Drop
 from pwrank.landing.held_out import copy_without, known_drops, link
-from pwrank.landing.parsing import NO_TIME
 from pwrank.landing.suppression import read_record, write_record
 from pwrank.run import Run, cut_of
 from pwrank.store import Store, fingerprint, read_json, write_json, write_parquet
@@ -43,6 +43,8 @@ class BoardSplit:
     folder: Path
     held_rows: int
     """Interactions held out, cleaned by the rules of `[clean]`."""
+    has_times: bool
+    """Whether the interactions say when they happened."""
 
     @property
     def lake(self) -> Path:
@@ -72,7 +74,8 @@ class BoardSplit:
     def told(self) -> str:
         """What is held out, in words."""
         if self.rule.days is None:
-            return f"the last interaction of each user before {self.end} is held out"
+            before = f" before {self.end}" if self.has_times else ""
+            return f"the last interaction of each user{before} is held out"
         return f"{self.as_of} to {self.end - timedelta(days=1)} is held out"
 
 
@@ -102,19 +105,23 @@ def remove_boards(config: Config) -> None:
 def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetime) -> BoardSplit:
     """Part the landed log by the rule, or name the same split that was made before.
 
-    end: nothing from 00:00 of it on exists; by default the day after the last interaction. Raises
-    InputError where nothing can be held out, or nothing would be left.
+    end: nothing from 00:00 of it on exists; by default the day after the last interaction, or of a
+    log without times after it was landed. Raises InputError where nothing can be held out, or
+    nothing would be left.
     """
     landed = Store(board_folder(config) / "landed")
     drops = known_drops(landed, now, "interactions")
     rows = _clean_rows(landed, drops, known_drops(landed, now, "items"), config.clean)
-    end = end or _day_after(rows, config.time_zone)
+    every = [d for t in ("interactions", "items", "users") for d in known_drops(landed, now, t)]
+    has_times, latest = _has_times(rows), rows.select(pl.col("occurred_at").max()).item()
+    landed_at = max(drop.ingested_at for drop in every)
+    end = end or _day_after(latest if has_times else landed_at, config.time_zone)
     rows = rows.filter(pl.col("occurred_at") < cut_of(end, config.time_zone))
     held = _held_out(rows, rule, end)
-    every = [d for t in ("interactions", "items", "users") for d in known_drops(landed, now, t)]
     made_from = [drop.content_key for drop in every], section_hash(config.clean), end
     key = fingerprint(SPLIT_VERSION, rule.name, *made_from)
-    split = BoardSplit(rule, end, board_folder(config) / f"{rule.name}-{key}", held.height)
+    folder = board_folder(config) / f"{rule.name}-{key}"
+    split = BoardSplit(rule, end, folder, held.height, has_times)
     marker = split.folder / "split.json"
     if marker.exists() and read_json(marker)["held_rows"] == held.height:
         return split
@@ -152,15 +159,17 @@ def _clean_rows(
     return rows
 
 
-def _day_after(rows: pl.DataFrame, time_zone: str) -> date:
-    latest = rows.select(pl.col("occurred_at").max()).item()
-    day: date = latest.astimezone(ZoneInfo(time_zone)).date()
-    return day + timedelta(days=1)
+def _has_times(rows: pl.DataFrame) -> bool:
+    return bool((rows["occurred_at"] > NO_TIME).any())
+
+
+def _day_after(moment: datetime, time_zone: str) -> date:
+    return moment.astimezone(ZoneInfo(time_zone)).date() + timedelta(days=1)
 
 
 def _held_out(rows: pl.DataFrame, rule: SplitRule, end: date) -> pl.DataFrame:
     """The rows that the rule holds out; refuses a split of which one side is empty."""
-    if rule.days and not rows.select((pl.col("occurred_at") > NO_TIME).any()).item():
+    if rule.days and not _has_times(rows):
         raise ConfigError("--holdout-days: the interactions have no times; use --leave-last")
     held = rows.filter(rule.marks(rows, end))
     if held.is_empty():
@@ -176,6 +185,8 @@ def _held_out(rows: pl.DataFrame, rule: SplitRule, end: date) -> pl.DataFrame:
 def _told(rows: pl.DataFrame) -> str:
     if rows.is_empty():
         return "no interaction lies before that date"
+    if not _has_times(rows):
+        return f"{rows.height:,} interactions without times"
     when = pl.col("occurred_at")
     first, last = rows.select(when.min().alias("first"), when.max().alias("last")).row(0)
     return f"{rows.height:,} interactions from {first:%Y-%m-%d} to {last:%Y-%m-%d}"

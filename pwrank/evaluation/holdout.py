@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from pwrank.config import CleanConfig
+from pwrank.datasets import NO_TIME
 from pwrank.errors import SourceError
 from pwrank.evaluation.baselines import Baseline, popularity_list, recent_popularity, user_items
 from pwrank.evaluation.figures import SLICES, Evaluation
@@ -89,7 +90,10 @@ def default_baselines(
     exclude_seen: bool,
     cut: datetime,
 ) -> dict[str, Baseline]:
-    """Popularity, all-time and recent, over the available items of the catalogue."""
+    """Popularity, all-time and recent, over the available items of the catalogue.
+
+    Without times no interaction is recent: all-time alone.
+    """
     shown = catalogue.filter("available") if "available" in catalogue.columns else catalogue
     items = shown["item_id"]
     seen = None
@@ -97,7 +101,9 @@ def default_baselines(
         mine = history.join(pl.LazyFrame({"user_id": users}), on="user_id", how="semi")
         seen = user_items(mine, items)
     named: dict[str, Baseline] = {"popularity": popularity_list(history, items, seen=seen)}
-    for days in RECENT_DAYS:
+    timed = pl.col("occurred_at").max() > NO_TIME
+    has_times = history.select(timed).collect(engine="streaming").item()
+    for days in RECENT_DAYS if has_times else ():
         recent = recent_popularity(history, items, cut=cut, days=days, seen=seen)
         named[f"popularity_{days}d"] = recent
     return named
@@ -153,8 +159,8 @@ def evaluate_holdout(  # noqa: PLR0913 - the parts of one question
 
     holdout: `user_id, item_id` from the cut on; history: `user_id, item_id, occurred_at` before it;
     catalogue: `item_id[, available, content_hash]`; embeddings: `content_hash, embedding`.
-    Baselines default to popularity of all time and of the last 1, 7 and 30 days. Raises
-    SourceError where the holdout's columns or id types do not fit.
+    Baselines default to popularity of all time and, with times, of the last 1, 7 and 30 days.
+    Raises SourceError where the holdout's columns or id types do not fit.
     """
     check_ids(holdout, rankings)
     before = history.lazy()

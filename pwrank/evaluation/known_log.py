@@ -12,11 +12,11 @@ from functools import cached_property
 
 import polars as pl
 
+from pwrank.datasets import NO_TIME
 from pwrank.errors import InputError
 from pwrank.evaluation.baselines import UserItems, codes_of, popularity_order, user_items
 from pwrank.evaluation.list_figures import evenly_spaced
 from pwrank.evaluation.scored_lists import Vectors
-from pwrank.landing.parsing import NO_TIME
 from pwrank.run import cut_of
 
 VALIDATION_USERS = 2_000

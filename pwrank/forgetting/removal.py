@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.datasets import REJECTS, DatasetRef, IdTypes
+from pwrank.datasets import REJECTS, DatasetRef, IdTypes, as_told
 from pwrank.forgetting.journal import Journal
 from pwrank.forgetting.person import Person
 from pwrank.forgetting.search import lake_files, same_type
@@ -155,7 +155,9 @@ def _sign_histories(store: Store, ref: DatasetRef) -> None:
     aside = {reason: n for reason, n in ref.figures["set_aside"].items() if reason != FORGOTTEN}
     aside[FORGOTTEN] = ref.figures["rows_in"] - rows - sum(aside.values())
     told = {"users": users, "set_aside": {reason: n for reason, n in aside.items() if n}}
-    told |= {"latest_occurred_at": latest.isoformat()} if latest else {}
+    if latest:
+        moment = as_told(latest)
+        told["latest_occurred_at"] = moment.isoformat() if moment else None
     _commit(store, ref, rows=rows, figures={**ref.figures, **told})
 
 

@@ -16,10 +16,10 @@ import polars as pl
 
 from pwrank.config import CleanConfig, Config
 from pwrank.config_file import section_hash
-from pwrank.datasets import REJECTS, IdTypes
+from pwrank.datasets import NO_TIME, REJECTS, IdTypes
 from pwrank.errors import ContractError, SourceError
 from pwrank.landing.drops import Drop, Pending, moments_of, write_drop
-from pwrank.landing.parsing import NO_TIME, PARSERS, reject_rows
+from pwrank.landing.parsing import PARSERS, reject_rows
 from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
 from pwrank.sources import Table, read_batches
 from pwrank.store import Store, write_dataset

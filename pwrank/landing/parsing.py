@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 import polars as pl
@@ -18,6 +18,7 @@ from pwrank.datasets import (
     INTERACTIONS,
     ITEMS,
     LISTED_USERS,
+    NO_TIME,
     REJECTS,
     UTC_MICROSECONDS,
     Dataset,
@@ -39,8 +40,6 @@ from pwrank.sources.lines import RAW_CHARACTERS
 
 DEFAULT_EVENT = "interaction"
 DEFAULT_WEIGHT = 1.0
-NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-"""`occurred_at` of every row of a source without times: their order is `source_line`."""
 
 _BUILT_IN = ("item_id", "title", "text", "category", "available", "updated_at")
 

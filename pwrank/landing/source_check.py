@@ -12,8 +12,9 @@ from typing import Any
 import polars as pl
 
 from pwrank.config import Config
+from pwrank.datasets import as_told
 from pwrank.landing.land import refuse_bad_file, refuse_empty_table
-from pwrank.landing.parsing import NO_TIME, PARSERS
+from pwrank.landing.parsing import PARSERS
 from pwrank.sources import (
     LINE_COLUMN,
     RawBatch,
@@ -100,7 +101,8 @@ def _example(rows: pl.DataFrame) -> dict[str, Any]:
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, datetime):
-        return None if value == NO_TIME else value.isoformat()
+        told = as_told(value)
+        return told.isoformat() if told else None
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

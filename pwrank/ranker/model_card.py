@@ -71,7 +71,7 @@ def write_model_card(path: Path, run: Run, figures: Mapping[str, Any]) -> None:
         version=figures["model_version"],
         code=figures["code_version"],
         as_of=run.as_of,
-        until=figures["data_until"],
+        until=figures["data_until"] or "no time is known",
         cut=run.cut.isoformat(),
         known_at=run.known_at.isoformat(),
         encoder=config.encoder.model,

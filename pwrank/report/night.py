@@ -17,6 +17,7 @@ from pwrank.gates.arrival import read_drift
 from pwrank.lists.ladder import degradations
 from pwrank.plan_log import Compared, compare, read_plan
 from pwrank.published_refs import NightRefs
+from pwrank.report.data import HistoryItem
 from pwrank.report.page import Account, AccountLine, ReportData, SampleUser, Verdict, write_report
 from pwrank.report.users import ShownUser, sample_users, show_staged
 from pwrank.run import Run
@@ -177,17 +178,20 @@ def _reasons(what: str, counts: Mapping[str, int]) -> list[AccountLine]:
     return [{"name": what, "rows": count, "note": reason} for reason, count in counts.items()]
 
 
+def _history_item(row: Mapping[str, Any]) -> HistoryItem:
+    item: HistoryItem = {
+        "title": row["title"] or str(row["item_id"]),
+        "item_id": str(row["item_id"]),
+    }
+    if row["occurred_at"]:
+        item["when"] = f"{row['occurred_at']:%Y-%m-%d}"
+    return item
+
+
 def _sample_user(user: ShownUser) -> SampleUser:
     return {
         "user_id": str(user.user_id),
-        "history": [
-            {
-                "title": row["title"] or str(row["item_id"]),
-                "item_id": str(row["item_id"]),
-                "when": f"{row['occurred_at']:%Y-%m-%d}",
-            }
-            for row in user.history
-        ],
+        "history": [_history_item(row) for row in user.history],
         "ranking": [
             {
                 "rank": row["rank"],

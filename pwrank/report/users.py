@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.datasets import DatasetRef, IdTypes
+from pwrank.datasets import NO_TIME, DatasetRef, IdTypes
 from pwrank.errors import LakeError
 from pwrank.publication import read_rankings
 from pwrank.published_refs import NightRefs
@@ -27,7 +27,7 @@ class ShownUser:
     user_id: Any
     interactions: int
     history: Sequence[dict[str, Any]]
-    """Newest first: occurred_at, event, item_id, title."""
+    """Newest first: occurred_at (None in a log without times), event, item_id, title."""
     ranking: Sequence[dict[str, Any]]
     """rank, item_id, title, score, source, reasons (titles)."""
 
@@ -92,6 +92,7 @@ def _show(
     newest = (
         history.tail(NEWEST).reverse().join(titles, on="item_id", how="left", maintain_order="left")
     )
+    when = pl.col("occurred_at").replace(NO_TIME, None)
     reasons = (
         ranking.select("rank", pl.col("reason_item_ids").alias("item_id"))
         .explode("item_id")
@@ -105,7 +106,7 @@ def _show(
     return ShownUser(
         user_id=user,
         interactions=history.height,
-        history=newest.select("occurred_at", "event", "item_id", "title").to_dicts(),
+        history=newest.select(when, "event", "item_id", "title").to_dicts(),
         ranking=told.select("rank", "item_id", "title", "score", "source", "reasons").to_dicts(),
     )
 

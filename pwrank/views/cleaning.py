@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from pwrank.config import CleanConfig
-from pwrank.landing.parsing import NO_TIME
+from pwrank.datasets import NO_TIME
 
 DUPLICATE = "exact duplicate"
 REPEATED = "repeated within the day"

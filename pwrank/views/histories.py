@@ -15,7 +15,7 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.config_file import section_hash
-from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes
+from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes, as_told
 from pwrank.errors import ContractError, SourceError
 from pwrank.horizon import MOMENTS, SEEN_UNTIL, Horizon, horizon
 from pwrank.landing.drops import Drop
@@ -217,7 +217,7 @@ def _commit_histories(
         "rows_in": rows_seen,
         "set_aside": {reason: count for reason, count in sorted(counts.items()) if count},
         "users": users.select(pl.len()).collect().item(),
-        "latest_occurred_at": latest.isoformat(),
+        "latest_occurred_at": told.isoformat() if (told := as_told(latest)) else None,
         SEEN_UNTIL: seen_until,
     }
     files = [*names, *(name.replace("part", "users") for name in names)]

@@ -134,6 +134,22 @@ def test_without_times_the_order_in_the_file_is_the_order(world):
         split(world, SplitRule(1), **timeless)
 
 
+def test_without_times_no_date_is_told_and_all_that_was_landed_is_known(world):
+    world.write_items([{**item, "updated_at": "2024-03-01"} for item in some_items()])
+    world.write_drop("a.csv", [("u", "001"), ("u", "002")], ("user_id", "item_id"))
+    timeless = {"source": {"columns": {"timestamp": ""}}}
+    config, found = split(world, LEAVE_LAST, **timeless)
+    assert found.told() == "the last interaction of each user is held out"
+    assert found.as_of == NOW.date() + timedelta(days=1), "the day after it was landed"
+    done = ingest(found.run(config, NOW))
+    assert done.catalogue.rows == len(some_items()), "items of before 1970 only, before"
+    later = split_log(config, LEAVE_LAST, end=None, now=NOW + timedelta(days=9))
+    assert later == found, "nothing new was landed"
+    world.write_drop("a.csv", [("u", "001"), ("v", "001")], ("user_id", "item_id"))
+    with pytest.raises(InputError, match="2 interactions without times; no user has two"):
+        split(world, LEAVE_LAST, **timeless)
+
+
 def test_too_short_a_log_is_refused_with_the_next_step(world):
     world.write_drop("a.csv", LOG)
     with pytest.raises(InputError, match="6 interactions from 2024-03-01 to 2024-03-03; hold out"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date
 
@@ -181,6 +182,22 @@ def test_a_log_without_times_gives_the_same_lists_on_any_date(world):
         assert night.refs.model.figures["metrics"]["interactions"] == len(rows)
     first, second = told.values()
     assert first.equals(second)
+
+
+def test_where_a_log_has_no_times_no_date_is_told(world, command):
+    rows = [(f"u{n % 7}", f"i{n * n % 13}") for n in range(60)]
+    columns = {"columns": {TIME: ""}}
+    night = night_of(world, rows, items(30), (USER, ITEM), source=columns)
+    publish_whole(night)
+    files = [p for p in world.store.lake.rglob("*") if p.suffix in (".json", ".html", ".md")]
+    assert len(files) > 10
+    assert not [path for path in files if "1970-01" in path.read_text(encoding="utf-8")]
+    assert night.known.histories.figures["latest_occurred_at"] is None
+    assert night.staged.figures["seen_until"]["occurred_at"] is None
+    shown = command("show", "--config", world.config_file, "--user", "u1")
+    assert "\n    -          interaction  word" in shown.out
+    told = json.loads(command("show", "--config", world.config_file, "--json").out)
+    assert {row["occurred_at"] for user in told for row in user["history"]} == {None}
 
 
 def test_in_a_log_without_times_nothing_grows_old_and_the_order_still_counts():

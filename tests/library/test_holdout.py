@@ -7,17 +7,18 @@ import polars as pl
 import pytest
 
 from pwrank.config import CleanConfig
+from pwrank.datasets import NO_TIME, UTC_MICROSECONDS
 from pwrank.errors import SourceError
 from pwrank.evaluation.figures import SLICES
 from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from tests.library.judged_world import AS_OF, CATALOGUE_FRAME, HISTORY, ITEMS, LISTS, log, rankings
 
 
-def judge(holdout, *, lists=LISTS, exclude_seen=True, **options):
+def judge(holdout, *, lists=LISTS, history=HISTORY, exclude_seen=True, **options):
     return evaluate_holdout(
         rankings(lists).lazy(),
         log(holdout),
-        history=HISTORY,
+        history=history,
         catalogue=CATALOGUE_FRAME,
         exclude_seen=exclude_seen,
         as_of=AS_OF,
@@ -103,6 +104,12 @@ def test_popularity_stands_beside_with_the_paired_difference():
             gap = value(found, metric) - everybody.rankers[name][metric].value
             assert figure.value == pytest.approx(gap)
             assert figure.low - 1e-9 <= figure.value <= figure.high + 1e-9
+
+
+def test_without_times_there_is_one_popularity():
+    timeless = HISTORY.with_columns(occurred_at=pl.lit(NO_TIME, UTC_MICROSECONDS))
+    found = judge([("u", "c", 0)], history=timeless)
+    assert set(found.slices["all"].rankers) == {"published", "popularity"}
 
 
 def test_lists_are_described_with_diversity_where_vectors_are_given():
