@@ -138,10 +138,11 @@ class CleanConfig(Section):
 
     reject: tuple[RejectRule, ...] = ()
     drop_exact_duplicates: bool = True
-    """The same user, item, event, second, rating and weight twice is one interaction."""
+    """The same user, item, event, second, rating and weight twice is one interaction. Without times
+    equal rows may be as many purchases or plays: they are kept, unless `repeated` merges them."""
     repeated: Literal["keep", "merge", "count"] = "keep"
     """Same user, item and event on the same day: keep all; merge to the last; or to the last with
-    the count added to its weight."""
+    their weights added up. Without times all rows are of one day, so each pair is left once."""
     positive_events: tuple[str, ...] = ()
     """Events that count as interest; empty: all."""
     positive_rating: Number | None = None

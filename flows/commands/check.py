@@ -46,4 +46,9 @@ def _understood(table: "TableCheck") -> list[str]:
         lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
     if not table.has_times:
         lines.append("  no timestamps: the order in the files is the order")
+    if table.repeats:
+        lines.append(
+            f"  {table.repeats:,} rows equal an earlier one and are kept, since without times they "
+            'may be events of their own; [clean] repeated = "merge" leaves each pair once'
+        )
     return lines

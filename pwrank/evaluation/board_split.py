@@ -26,7 +26,7 @@ from pwrank.run import Run, cut_of
 from pwrank.store import Store, fingerprint, read_json, write_json, write_parquet
 from pwrank.views import cleaning
 
-SPLIT_VERSION = 1
+SPLIT_VERSION = 2
 """Raise when the same rows would be parted otherwise."""
 
 JUDGED_LENGTH = 20
@@ -202,16 +202,19 @@ def _lines_removed(
     """Lines of the held-out rows, and of the twins that `[clean]` would put in their place.
 
     A twin is the same user, item and event at the same time, or on the same day where such rows
-    are merged; without times a row has none.
+    are merged. Without times it has none unless they are: then each stands for an event of its own.
     """
     paths = [store.lake / name for drop in drops for name in drop.files]
     moment = pl.col("occurred_at")
     if clean.repeated != "keep":
         moment = moment.dt.truncate("1d")
     keys = ["user_id", "item_id", "event", "moment"]
-    timed = held.filter(pl.col("occurred_at") > NO_TIME).with_columns(moment=moment)
+    may_have = held
+    if clean.repeated == "keep":
+        may_have = held.filter(pl.col("occurred_at") > NO_TIME)
+    named = may_have.with_columns(moment=moment).select(keys).unique()
     rows = pl.scan_parquet(paths).with_columns(moment=moment)
-    twins = rows.join(timed.lazy().select(keys).unique(), on=keys, how="semi")
+    twins = rows.join(named.lazy(), on=keys, how="semi")
     lines = twins.select("source_file", "source_line").collect()
     return pl.concat([lines, held.select("source_file", "source_line")]).unique()
 

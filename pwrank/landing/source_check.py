@@ -27,6 +27,8 @@ from pwrank.sources import (
 
 SAMPLE_ROWS = 10_000
 
+SAME_WITHOUT_TIME = ("user_id", "item_id", "event", "rating", "weight")
+
 ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 """Sampled rows are never written, so when they were ingested does not matter."""
 
@@ -47,6 +49,8 @@ class TableCheck:
     """Columns that no role, reject rule or text template names."""
     has_times: bool
     """False where the interactions have no timestamps."""
+    repeats: int
+    """Rows that equal an earlier one and are kept, since they have no times."""
 
 
 def check_source(config: Config) -> list[TableCheck]:
@@ -65,6 +69,9 @@ def check_source(config: Config) -> list[TableCheck]:
         refuse_empty_table(table, [each.name for each in of_table], rows.height + len(reasons))
         refuse_bad_file(file.path, rows.height + len(reasons), counts, config.clean)
         columns = batch.rows.columns
+        roles = column_roles(columns, file, config.source)
+        has_times = table != "interactions" or "timestamp" in roles
+        kept = not has_times and config.clean.repeated == "keep"
         checks.append(
             TableCheck(
                 table=table,
@@ -75,8 +82,8 @@ def check_source(config: Config) -> list[TableCheck]:
                 rejected=counts,
                 example=_example(rows),
                 unused=_unused(columns, file, files, config),
-                has_times=table != "interactions"
-                or "timestamp" in column_roles(columns, file, config.source),
+                has_times=has_times,
+                repeats=rows.height - rows.n_unique(SAME_WITHOUT_TIME) if kept else 0,
             )
         )
     return checks

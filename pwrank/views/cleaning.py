@@ -17,6 +17,7 @@ from pwrank.datasets import NO_TIME
 
 DUPLICATE = "exact duplicate"
 REPEATED = "repeated within the day"
+REPEATED_WITHOUT_TIMES = "repeated"
 NOT_POSITIVE = "not positive"
 ROBOT = "implausible user"
 UNKNOWN_ITEM = "item not in the catalogue"
@@ -52,7 +53,8 @@ def clean_shard(
     if config.unknown_items == "drop":
         keep(rows.filter(pl.col("item_id").is_in(known_items.implode())), UNKNOWN_ITEM)
     if config.repeated != "keep":
-        keep(_merge_repeated(rows, add_weights=config.repeated == "count"), REPEATED)
+        reason = REPEATED if (rows["occurred_at"] > NO_TIME).any() else REPEATED_WITHOUT_TIMES
+        keep(_merge_repeated(rows, add_weights=config.repeated == "count"), reason)
     few = pl.len().over("user_id") < config.min_user_interactions
     keep(rows.filter(~few), FEW_OF_USER)
     return rows, counts
@@ -114,7 +116,10 @@ def _is_robot(config: CleanConfig) -> pl.Expr:
 
 
 def _merge_repeated(rows: pl.DataFrame, *, add_weights: bool) -> pl.DataFrame:
-    """The last of the same user, item, event and day; with the weights of all added if asked."""
+    """The last of the same user, item, event and day; with the weights of all added if asked.
+
+    Without times all rows are of one day.
+    """
     day = pl.col("occurred_at").dt.date().alias("day")
     keys = ["user_id", "item_id", "event", "day"]
     rows = rows.with_columns(day)

@@ -134,6 +134,15 @@ def test_without_times_the_order_in_the_file_is_the_order(world):
         split(world, SplitRule(1), **timeless)
 
 
+def test_without_times_merged_rows_do_not_take_the_place_of_the_one_held_out(world):
+    log = [("u", "a"), ("u", "b"), ("u", "a"), ("v", "a"), ("v", "c")]
+    world.write_drop("a.csv", log, ("user_id", "item_id"))
+    columns = {"source": {"columns": {"timestamp": ""}}}
+    config, found = split(world, LEAVE_LAST, **columns, clean={"repeated": "merge"})
+    assert held(found) == [("u", "a"), ("v", "c")]
+    assert known(config, found)[0] == [("u", "b"), ("v", "a")]
+
+
 def test_without_times_no_date_is_told_and_all_that_was_landed_is_known(world):
     world.write_items([{**item, "updated_at": "2024-03-01"} for item in some_items()])
     world.write_drop("a.csv", [("u", "001"), ("u", "002")], ("user_id", "item_id"))

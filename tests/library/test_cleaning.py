@@ -153,3 +153,7 @@ def test_in_a_log_without_times_a_repeat_is_no_duplicate():
     )
     assert cleaning.clean_shard(rows, CleanConfig(), KNOWN)[0].height == 1
     assert cleaning.clean_shard(timeless, CleanConfig(), KNOWN)[0].height == 2
+    for told in ("merge", "count"):
+        kept, counts = cleaning.clean_shard(timeless, CleanConfig(repeated=told), KNOWN)
+        assert kept["weight"].to_list() == [1.0 if told == "merge" else 2.0]
+        assert counts == {"repeated": 1}, "on no day"

@@ -111,6 +111,18 @@ def test_check_shows_how_the_first_rows_are_understood_and_writes_nothing(tiny_w
     assert not tiny_world.store.lake.exists()
 
 
+def test_check_counts_equal_rows_where_times_do_not_tell_them_apart(tiny_world, capsys):
+    rows = [("u1", "001", 4), ("u1", "001", 4), ("u1", "001", 5), ("u2", "001", 4)]
+    tiny_world.write_drop("2024-04-01.csv", rows, ("user_id", "item_id", "rating"))
+    tiny_world.settings["source"] = {"columns": {"timestamp": ""}}
+    for repeated, said in (("keep", True), ("merge", False)):
+        tiny_world.configure(clean={"repeated": repeated})
+        assert cli.main(["check", "--config", str(tiny_world.config_file)]) == 0
+        out = capsys.readouterr().out
+        assert "no timestamps: the order in the files is the order" in out
+        assert ("  1 rows equal an earlier one and are kept" in out) == said
+
+
 def test_status_marks_the_current_date(answer, world):
     out = answer("status")
     assert any(line.startswith("→ 2024-03-08") and "80" in line for line in out.splitlines())
