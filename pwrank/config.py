@@ -263,8 +263,8 @@ class TrainConfig(Section):
     """The probability is calibrated on the best so many of each user."""
     rating_factors: PositiveInt = 16
     """Factors of users and items in the heads `like` and `rating`."""
-    rating_rounds: PositiveInt = 20
-    """Rounds of their inference."""
+    rating_rounds: PositiveInt | None = None
+    """Rounds of their inference; None = as many as foretell the latest window best."""
     rated_examples: PositiveInt = 10_000
     """Latest rated rows, at most, on which the probability of a like is calibrated."""
     like_threshold: Number | None = None

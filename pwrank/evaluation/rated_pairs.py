@@ -30,8 +30,10 @@ from pwrank.evaluation.pointwise_metrics import (
 from pwrank.evaluation.rating_baselines import chance_of_a_like, fit_baselines
 from pwrank.lists.pairs import score_pairs
 from pwrank.published_refs import NightRefs
+from pwrank.ranker.examples import window_start
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+from pwrank.ranker.preference_training import preference_task
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
 from pwrank.user_files import read_user_file
@@ -147,14 +149,8 @@ def _baselines(
     inputs = ranker.item_inputs(catalogue)
     ids = pl.Series(catalogue.item_ids, dtype=pairs["item_id"].dtype)
     user, item = codes_of(pairs["user_id"], known.user_ids), codes_of(pairs["item_id"], ids)
-    baselines = fit_baselines(
-        log,
-        inputs,
-        categories=len(ranker.categories),
-        factors=config.train.rating_factors,
-        rounds=config.train.rating_rounds,
-        seed=config.seed,
-    )
+    task = preference_task(log, inputs, len(ranker.categories), config.train, seed=config.seed)
+    baselines = fit_baselines(task, window_start(log, config.train.validation_share))
     return {name: baseline.rating(user, item) for name, baseline in baselines.items()}
 
 

@@ -12,10 +12,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from pwrank.evaluation.metrics import Floats
-from pwrank.ranker.history import Histories, IntArray
-from pwrank.ranker.item_encoder import ItemInputs
-from pwrank.ranker.preference_training import ratings_of
-from pwrank.ranker.taste_training import fit_taste, no_features
+from pwrank.ranker.history import IntArray
+from pwrank.ranker.preference_training import PreferenceTask, factors_of, rounds_of
 
 BASELINES = {"user + item": 0, "factorisation": None}
 """Factors; None: as many as the heads have."""
@@ -44,24 +42,19 @@ class RatingBaseline:
         return rating
 
 
-def fit_baselines(
-    log: Histories, inputs: ItemInputs, *, categories: int, factors: int, rounds: int, seed: int
-) -> dict[str, RatingBaseline]:
-    """By name, from a log of known items with at least one rating."""
+def fit_baselines(task: PreferenceTask, start: int) -> dict[str, RatingBaseline]:
+    """By name, from a log with at least one rating; rounds chosen as for the heads.
+
+    task: that of the heads; start: unix seconds at which the latest window begins.
+    """
+    log = task.log
     # One more user, the last, who rated nothing.
     everybody = replace(log, offsets=np.append(log.offsets, log.offsets[-1]))
     fitted = {}
     for name, own in BASELINES.items():
-        taste = fit_taste(
-            ratings_of(log),
-            inputs,
-            no_features(inputs),
-            categories=categories,
-            factors=factors if own is None else own,
-            rounds=rounds,
-            rng=np.random.default_rng(seed),
-        )
-        items = taste.items(inputs)
+        alike = replace(task, factors=task.factors if own is None else own, text=False)
+        taste = factors_of(alike, log, rounds_of(alike, start))
+        items = taste.items(task.inputs)
         nobody = np.zeros((1, items.mean.shape[1]))
         fitted[name] = RatingBaseline(
             level=float(taste.level),

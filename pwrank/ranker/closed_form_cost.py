@@ -36,6 +36,9 @@ TIMED_LOG = 100_000
 
 TIMED_ROUNDS = 4
 
+EXPECTED_ROUNDS = 35
+"""Where the rounds are chosen: the search goes on for a while after the best."""
+
 Clock = Callable[[], float]
 
 
@@ -93,4 +96,4 @@ def preference_seconds(
     one, several = seconds
     each = max(0.0, several - one) / (TIMED_ROUNDS - 1)
     grown = max(1.0, read / max(some.num_interactions, 1))
-    return grown * (one + each * (config.rating_rounds - 1))
+    return grown * (one + each * ((config.rating_rounds or EXPECTED_ROUNDS) - 1))

@@ -17,13 +17,14 @@ from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.taste_factors import Floats, ItemFactors, TasteFactors
 
 PREFIX = "preference/"
+STARS = PREFIX + "stars/"
 
 
 @dataclass(frozen=True)
 class PreferenceItems:
     """A catalogue of n items as both kinds of factors see it."""
 
-    stars: ItemFactors
+    stars: tuple[ItemFactors, ...]
     likes: ItemFactors
 
 
@@ -41,8 +42,8 @@ class Preferences:
 class PreferenceModel:
     """The heads `like` and `rating`."""
 
-    stars: TasteFactors
-    """Of ratings, in the source's units."""
+    stars: tuple[TasteFactors, ...]
+    """Of ratings, in the source's units; each from another start. Their mean is what counts."""
     likes: TasteFactors
     """Of the same ratings as 1 = at or above the threshold, 0 = below."""
     scale: FloatArray
@@ -52,7 +53,8 @@ class PreferenceModel:
 
     def items(self, inputs: ItemInputs) -> PreferenceItems:
         """A catalogue through the model; made once a run."""
-        return PreferenceItems(self.stars.items(inputs), self.likes.items(inputs))
+        stars = tuple(each.items(inputs) for each in self.stars)
+        return PreferenceItems(stars, self.likes.items(inputs))
 
     def score(
         self, histories: Histories, items: PreferenceItems, candidates: IntArray
@@ -71,9 +73,7 @@ class PreferenceModel:
         How many deviations the rating stands above the threshold, the share of likes, and 1 for a
         user who rated nothing: who comes anew rates higher or lower than who stays.
         """
-        mean, variance = self.stars.predict(
-            self.stars.users(histories, items.stars), items.stars, candidates
-        )
+        mean, variance = self._expected(histories, items.stars, candidates)
         threshold = float(self.scale[2])
         liked = likes_of(histories, threshold)
         share, _ = self.likes.predict(self.likes.users(liked, items.likes), items.likes, candidates)
@@ -87,11 +87,23 @@ class PreferenceModel:
         ]
         return np.stack(columns, axis=-1), mean
 
+    def _expected(
+        self, histories: Histories, items: tuple[ItemFactors, ...], candidates: IntArray
+    ) -> tuple[Floats, Floats]:
+        """Mean and variance (b, c) of a rating: of a mixture of all stars, each as likely."""
+        told = [
+            factors.predict(factors.users(histories, seen), seen, candidates)
+            for factors, seen in zip(self.stars, items, strict=True)
+        ]
+        means, variances = np.stack([mean for mean, _ in told]), np.stack([v for _, v in told])
+        return means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
+
     def to_tensors(self) -> dict[str, Tensor]:
         """Named arrays to keep."""
         own = {"scale": torch.from_numpy(self.scale), "weights": torch.from_numpy(self.weights)}
         tensors = {PREFIX + name: value for name, value in own.items()}
-        tensors |= self.stars.to_tensors(PREFIX + "stars/")
+        for number, stars in enumerate(self.stars):
+            tensors |= stars.to_tensors(f"{STARS}{number}/")
         return tensors | self.likes.to_tensors(PREFIX + "likes/")
 
     @classmethod
@@ -99,8 +111,9 @@ class PreferenceModel:
         """Inverse of `to_tensors`; None where there is nothing of the kind."""
         if PREFIX + "weights" not in tensors:
             return None
+        starts = {name.split("/")[2] for name in tensors if name.startswith(STARS)}
         return cls(
-            TasteFactors.from_tensors(tensors, PREFIX + "stars/"),
+            tuple(TasteFactors.from_tensors(tensors, f"{STARS}{n}/") for n in range(len(starts))),
             TasteFactors.from_tensors(tensors, PREFIX + "likes/"),
             tensors[PREFIX + "scale"].numpy(),
             tensors[PREFIX + "weights"].numpy(),

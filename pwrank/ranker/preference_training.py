@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,14 @@ from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.preference import PreferenceModel, likes_of
 from pwrank.ranker.taste_factors import Floats, TasteFactors
-from pwrank.ranker.taste_training import Ratings, fit_taste, side_features
+from pwrank.ranker.taste_rounds import (
+    MOST_EXAMPLES,
+    ROUNDS,
+    USUAL_ROUNDS,
+    Window,
+    choose_rounds,
+)
+from pwrank.ranker.taste_training import Ratings, fit_taste, no_features, side_features
 
 SCALE_TOP = 0.8
 """A rating is a like from this far up the scale of the log, unless a threshold is given."""
@@ -25,6 +32,10 @@ MOST_USERS = 50_000
 
 PLAIN_WEIGHTS = (0.0, 1.7, 0.0, 0.0)
 """Of the logistic regression before any evidence: nearly the normal distribution of a rating."""
+
+STARTS = 4
+"""Random starts whose mean the head `rating` tells: each ends in a place of its own, and where logs
+are dense their mean is nearer than any. Likes gain nothing by it."""
 
 NEWTON_STEPS = 20
 BLOCK_EXAMPLES = 256
@@ -43,10 +54,13 @@ class PreferenceTask:
     threshold: float | None
     """Rating from which on an item is liked; None = by the scale of the log."""
     factors: int
-    rounds: int
+    rounds: int | None
+    """None = as many as foretell the latest window best."""
     examples: int
     """Rated rows, at most, on which the probability of a like is calibrated."""
     seed: int
+    text: bool = True
+    """Whether text and categories tell of items, too."""
 
 
 def like_threshold(log: Histories, threshold: float | None) -> float:
@@ -74,12 +88,12 @@ def rated_examples(log: Histories, start: int, most: int, rng: np.random.Generat
 
 
 def fit_preference(
-    task: PreferenceTask, start: int, tell: Callable[[], None] = lambda: None
+    task: PreferenceTask, start: int
 ) -> tuple[PreferenceModel | None, dict[str, float]]:
-    """Factors of the whole log; the regression by factors that end at `start` (unix seconds).
+    """Factors of the whole log; rounds and regression by factors that end at `start`.
 
-    None for a log without ratings. The second value tells the mean squared error and the log loss
-    on `rated_examples`.
+    start: unix seconds. None for a log without ratings. The second value tells the rounds, and the
+    mean squared error and the log loss on `rated_examples`.
     """
     rating = task.log.rating
     rated = rating[~np.isnan(rating)]
@@ -87,14 +101,35 @@ def fit_preference(
         return None, {}
     threshold = like_threshold(task.log, task.threshold)
     scale = np.array([rated.min(), rated.max(), threshold], np.float32)
-    past = task.log.before(start)
-    examples = rated_examples(task.log, start, task.examples, _rng(task, 0))
     weights: Floats = np.array(PLAIN_WEIGHTS)
     figures: dict[str, float] = {}
-    if len(examples.end) and not np.isnan(past.rating).all():
-        before = _with_factors(task, past, scale, weights, tell)
+    rounds = task.rounds or USUAL_ROUNDS
+    if window := _window(task, start):
+        past, examples = window
+        rounds, stars = _factors_before(task, past, examples)
+        likes = factors_of(task, likes_of(past, threshold), rounds)
+        before = PreferenceModel((stars,), likes, scale, weights.astype(np.float32))
         weights, figures = _calibrate(before, task, examples)
-    return _with_factors(task, task.log, scale, weights, tell), figures
+    starts = tuple(factors_of(task, task.log, rounds, start=number) for number in range(STARTS))
+    likes = factors_of(task, likes_of(task.log, threshold), rounds)
+    model = PreferenceModel(starts, likes, scale, weights.astype(np.float32))
+    return model, figures | {"rating_rounds": float(rounds)}
+
+
+def preference_task(
+    log: Histories, inputs: ItemInputs, categories: int, config: TrainConfig, *, seed: int
+) -> PreferenceTask:
+    """As configured; see the fields."""
+    return PreferenceTask(
+        log=log,
+        inputs=inputs,
+        categories=categories,
+        threshold=config.like_threshold,
+        factors=config.rating_factors,
+        rounds=config.rating_rounds,
+        examples=config.rated_examples,
+        seed=seed,
+    )
 
 
 def learn_preference(
@@ -107,48 +142,61 @@ def learn_preference(
     start: int,
 ) -> tuple[PreferenceModel | None, dict[str, float]]:
     """`fit_preference` for the vocabulary of a ranker, as configured."""
-    task = PreferenceTask(
-        log=log,
-        inputs=ranker.item_inputs(catalogue),
-        categories=len(ranker.categories),
-        threshold=config.like_threshold,
-        factors=config.rating_factors,
-        rounds=config.rating_rounds,
-        examples=config.rated_examples,
-        seed=seed,
-    )
-    return fit_preference(task, start)
+    inputs, categories = ranker.item_inputs(catalogue), len(ranker.categories)
+    return fit_preference(preference_task(log, inputs, categories, config, seed=seed), start)
 
 
 def _rng(task: PreferenceTask, part: int) -> np.random.Generator:
     return np.random.default_rng([task.seed, part])
 
 
-def _with_factors(
-    task: PreferenceTask,
-    log: Histories,
-    scale: np.ndarray,
-    weights: Floats,
-    tell: Callable[[], None],
-) -> PreferenceModel:
-    log = _some_users(log, _rng(task, 1))
+def _window(task: PreferenceTask, start: int) -> tuple[Histories, Examples] | None:
+    """What lies before `start`, and examples from then on; None where one of them has no rating."""
+    past = task.log.before(start)
+    examples = rated_examples(task.log, start, task.examples, _rng(task, 0))
+    return None if np.isnan(past.rating).all() or not len(examples.end) else (past, examples)
 
-    def factors_of(told: Histories) -> TasteFactors:
-        ratings = ratings_of(told)
+
+def rounds_of(task: PreferenceTask, start: int) -> int:
+    """As given, or as many as foretell ratings from `start` (unix seconds) on best."""
+    window = None if task.rounds else _window(task, start)
+    return _factors_before(task, *window)[0] if window else task.rounds or USUAL_ROUNDS
+
+
+def _factors_before(
+    task: PreferenceTask, past: Histories, examples: Examples
+) -> tuple[int, TasteFactors]:
+    """Rounds, and factors of the past after them."""
+    if task.rounds:
+        return task.rounds, factors_of(task, past, task.rounds)
+    some = _rng(task, 3).permutation(len(examples.end))[:MOST_EXAMPLES]
+    window = Window(task.log, task.inputs, examples.take(np.sort(some)))
+    return choose_rounds(_fit(task, past, ROUNDS), window, ROUNDS)
+
+
+def factors_of(
+    task: PreferenceTask, log: Histories, rounds: int, *, start: int = 0
+) -> TasteFactors:
+    """Of the rated rows of a log, after so many rounds. start: number of a random start."""
+    return next(_fit(task, log, (rounds,), start=start))
+
+
+def _fit(
+    task: PreferenceTask, log: Histories, rounds: tuple[int, ...], *, start: int = 0
+) -> Iterator[TasteFactors]:
+    ratings = ratings_of(_some_users(log, _rng(task, 1)))
+    side = no_features(task.inputs)
+    if task.text:
         side = side_features(task.inputs, np.unique(ratings.item), task.categories)
-        return fit_taste(
-            ratings,
-            task.inputs,
-            side,
-            categories=task.categories,
-            factors=task.factors,
-            rounds=task.rounds,
-            rng=_rng(task, 2),
-            tell=tell,
-        )
-
-    stars, likes = factors_of(log), factors_of(likes_of(log, float(scale[2])))
-    return PreferenceModel(stars, likes, scale, weights.astype(np.float32))
+    return fit_taste(
+        ratings,
+        task.inputs,
+        side,
+        categories=task.categories,
+        factors=task.factors,
+        rounds=rounds,
+        rng=np.random.default_rng([task.seed, 2, start]),
+    )
 
 
 def ratings_of(log: Histories) -> Ratings:

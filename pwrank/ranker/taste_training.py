@@ -6,7 +6,7 @@ come from the data; the spread of the factors alone is set, for estimated it ove
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,14 +122,14 @@ def fit_taste(
     *,
     categories: int,
     factors: int,
-    rounds: int,
+    rounds: Sequence[int],
     rng: np.random.Generator,
-    tell: Callable[[], None] = lambda: None,
-) -> TasteFactors:
+) -> Iterator[TasteFactors]:
     """Beliefs about every item of the catalogue, and what is needed to believe things of users.
 
-    Memory: (users + rated items) x (factors + 1)² x 32 bytes or so; time: that and
-    ratings x (factors + 1)² a round.
+    After each of these numbers of rounds, ascending: the more, the better they fit the ratings, and
+    up to a point later ones as well. Memory: (users + rated items) x (factors + 1)² x 32 bytes or
+    so; time: that and ratings x (factors + 1)² a round.
     """
     used, item = np.unique(ratings.item, return_inverse=True)
     users, user = np.unique(ratings.user, return_inverse=True)
@@ -141,7 +141,7 @@ def fit_taste(
     by_item = rated_by(item, user, deviation, shape[::-1])
     columns = side.columns[used]
     state = _begin(shape, columns.shape[1], factors, scale, rng)
-    for number in range(rounds):
+    for number in range(max(rounds)):
         state.users, _ = believe(
             by_user, state.items, np.zeros(factors + 1), state.user_variance, state.noise
         )
@@ -155,8 +155,8 @@ def fit_taste(
             expected = columns @ state.weights
         state.item_variance[0] = _spread(state.items, expected)[0]
         state.noise = max(error / len(deviation), 1e-4 * scale)
-        tell()
-    return _as_factors((state, level, used), inputs, side, categories)
+        if number + 1 in rounds:
+            yield _as_factors((state, level, used), inputs, side, categories)
 
 
 def _begin(

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pwrank.datasets import DatasetRef
+from pwrank.errors import LakeError
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.preference import PreferenceModel
@@ -49,7 +50,21 @@ def read_ranker(lake: Path, model: DatasetRef) -> Ranker:
 
 
 def load_ranker(folder: Path, device: torch.device | None = None) -> Ranker:
-    """Read what `save_ranker` wrote; in evaluation mode."""
+    """Read what `save_ranker` wrote; in evaluation mode.
+
+    Raises LakeError for a model that another version of pwrank wrote in another form.
+    """
+    try:
+        ranker = _read(folder)
+    except (KeyError, TypeError, RuntimeError):  # an array or a field that is not there, or more
+        raise LakeError(
+            f"{folder}: another version of pwrank wrote this model; run its date again with this "
+            "version to train it anew"
+        ) from None
+    return ranker.to(device or torch.device("cpu")).eval()
+
+
+def _read(folder: Path) -> Ranker:
     facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
     ranker = Ranker(
         RankerShape(**facts["shape"]), tuple(facts["vocabulary"]), tuple(facts["categories"])
@@ -63,4 +78,4 @@ def load_ranker(folder: Path, device: torch.device | None = None) -> Ranker:
         weight=tensors["cooccurrence/weight"].numpy().astype(np.float32),
     )
     ranker.preference = PreferenceModel.from_tensors(tensors)
-    return ranker.to(device or torch.device("cpu")).eval()
+    return ranker

@@ -115,21 +115,13 @@ def judge_fold(
     from pwrank.evaluation.pointwise_metrics import auc, log_loss, mae, rmse
     from pwrank.evaluation.rating_baselines import fit_baselines
     from pwrank.ranker.examples import window_start
-    from pwrank.ranker.preference_training import PreferenceTask, fit_preference
+    from pwrank.ranker.preference_training import fit_preference, preference_task
 
     inputs, categories = items
     known, wanted = log.keep(~held), log.keep(held)
-    task = PreferenceTask(
-        log=known,
-        inputs=inputs,
-        categories=categories,
-        threshold=config.like_threshold,
-        factors=config.rating_factors,
-        rounds=config.rating_rounds,
-        examples=config.rated_examples,
-        seed=seed,
-    )
-    model, _ = fit_preference(task, window_start(known, config.validation_share))
+    task = preference_task(known, inputs, categories, config, seed=seed)
+    start = window_start(known, config.validation_share)
+    model, learned = fit_preference(task, start)
     if model is None:
         sys.exit("no ratings: name their column under [source.columns]")
     seen = model.items(inputs)
@@ -141,15 +133,7 @@ def judge_fold(
     ]
     like = np.concatenate([scores.like[0] for scores in told])
     predicted = {"pwrank": np.concatenate([scores.rating[0] for scores in told])}
-    baselines = fit_baselines(
-        known,
-        inputs,
-        categories=categories,
-        factors=config.rating_factors,
-        rounds=config.rating_rounds,
-        seed=seed,
-    )
-    for name, baseline in baselines.items():
+    for name, baseline in fit_baselines(task, start).items():
         predicted[name] = baseline.rating(wanted.user, wanted.item)
     truth = wanted.rating.astype(np.float64)
     liked = (truth >= model.scale[2]).astype(np.float64)
@@ -158,6 +142,7 @@ def judge_fold(
         for name, rating in predicted.items()
     }
     figures["pwrank"] |= {"log_loss": log_loss(liked, like), "auc": auc(liked, like)}
+    figures["pwrank"]["rounds"] = learned["rating_rounds"]
     return figures
 
 

@@ -14,6 +14,7 @@ from pwrank.ranker.history import Histories, group_by_user
 from pwrank.ranker.item_encoder import ItemInputs
 from pwrank.ranker.preference import PreferenceModel
 from pwrank.ranker.preference_training import (
+    STARTS,
     PreferenceTask,
     fit_preference,
     like_threshold,
@@ -116,6 +117,26 @@ def test_an_item_that_nobody_rated_is_judged_by_its_text(model) -> None:
     assert rating[even].mean() > rating[~even].mean() + 0.5
 
 
+def test_the_rating_is_the_mean_of_several_starts_and_their_quarrel_is_doubt(model) -> None:
+    assert len(model.stars) == STARTS
+    candidates = LATER.item.reshape(USERS, 9)
+
+    def alone(number: int) -> np.ndarray:
+        one = replace(model, stars=(model.stars[number],))
+        return one.like_evidence(KNOWN_LOG, one.items(TASK.inputs), candidates)[1]
+
+    each = np.stack([alone(number) for number in range(STARTS)])
+    evidence, mean = model.like_evidence(KNOWN_LOG, model.items(TASK.inputs), candidates)
+    assert each.std(axis=0).min() > 0
+    assert np.allclose(mean, each.mean(axis=0))
+    agreed = replace(model, stars=(model.stars[0],) * STARTS)
+    sure, _ = agreed.like_evidence(KNOWN_LOG, agreed.items(TASK.inputs), candidates)
+    one = replace(model, stars=model.stars[:1])
+    only, _ = one.like_evidence(KNOWN_LOG, one.items(TASK.inputs), candidates)
+    assert np.allclose(sure, only)
+    assert not np.allclose(evidence[..., 0], sure[..., 0])
+
+
 def test_a_user_and_an_item_never_met_get_finite_scores(model) -> None:
     stranger = replace(inputs(1), identity=torch.zeros(1, dtype=torch.long))
     nobody = KNOWN_LOG.keep(np.zeros(KNOWN_LOG.num_interactions, bool))
@@ -143,7 +164,7 @@ def test_a_log_without_ratings_teaches_nothing() -> None:
 def test_nothing_before_or_after_the_window_still_gives_heads(start: int) -> None:
     fitted, figures = fit_preference(TASK, start)
     assert fitted is not None
-    assert figures == {}
+    assert figures == {"rating_rounds": 12.0}
     assert all(np.isfinite(values).all() for values in told(fitted))
 
 

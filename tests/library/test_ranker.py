@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pwrank.config import TrainConfig
+from pwrank.errors import LakeError
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
 from pwrank.ranker.popularity import item_activity
-from pwrank.ranker.weights import load_ranker, save_ranker
+from pwrank.ranker.weights import WEIGHTS_FILE, load_ranker, save_ranker
 from tests.library.worlds import DAY, two_tastes
 
 HISTORIES, CATALOGUE = two_tastes()
@@ -123,6 +125,21 @@ def test_saving_and_loading_changes_no_score(
     table = loaded.item_table(CATALOGUE, POPULARITY)
     scores = loaded.score(loaded.user_table(HISTORIES, table), table, candidates_for(81))
     assert torch.equal(scores.logit, ranker.score(users, items, candidates_for(81)).logit)
+
+
+@pytest.mark.parametrize("start", ["cooccurrence/weight", "model/", None])
+def test_a_model_in_the_form_of_another_version_is_told_as_such(
+    ranker: Ranker, tmp_path: Path, start: str | None
+) -> None:
+    save_ranker(ranker, tmp_path)
+    tensors = load_file(tmp_path / WEIGHTS_FILE)
+    if start is None:
+        tensors["model/new"] = torch.ones(1)
+    else:
+        del tensors[next(name for name in tensors if name.startswith(start))]
+    save_file(tensors, tmp_path / WEIGHTS_FILE)
+    with pytest.raises(LakeError, match="another version of pwrank wrote this model; run its date"):
+        load_ranker(tmp_path)
 
 
 @pytest.mark.parametrize("name", FUSIONS)
