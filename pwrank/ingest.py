@@ -7,6 +7,7 @@ one file a shard of users) and `catalogue` (items with the text that the encoder
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +28,11 @@ from pwrank.landing.drops import (
     sweep_unrecorded,
     visible_drops,
 )
-from pwrank.landing.land import land, parse_key, refuse_empty_table
+from pwrank.landing.land import lake_id_types, land, parse_key, refuse_empty_table
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
 from pwrank.run import Run
-from pwrank.sources import Table, id_types, list_files
+from pwrank.sources import Table, list_files
 from pwrank.store import Progress, Store
 from pwrank.views.catalogue import build_catalogue
 from pwrank.views.histories import build_histories
@@ -54,10 +55,8 @@ def land_drops(
     with landing_lock(store):
         files = list_files(config.source)
         known = {table: read_drops(store, table) for table in PARSERS}
-        ids = store.id_types()
-        if ids is None or not any(drop.files for drops in known.values() for drop in drops):
-            # No row is landed yet: a first run that was refused settles no types.
-            ids = id_types(files, config.source)
+        ids = lake_id_types(store, itertools.chain(*known.values()), files, config.source)
+        if ids != store.id_types():
             store.set_id_types(ids)
         account: dict[str, Any] = {}
         for table in PARSERS:

@@ -7,21 +7,21 @@ in place; a landing that was killed leaves a folder without a record, which the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from pwrank.config import CleanConfig, Config
+from pwrank.config import CleanConfig, Config, SourceConfig
 from pwrank.config_file import section_hash
 from pwrank.datasets import NO_TIME, REJECTS, IdTypes
 from pwrank.errors import ContractError, SourceError
 from pwrank.landing.drops import Drop, Pending, moments_of, write_drop
 from pwrank.landing.parsing import PARSERS, reject_rows
 from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
-from pwrank.sources import Table, read_batches
+from pwrank.sources import RawBatch, SourceFile, Table, id_types, read_batches
 from pwrank.store import Store, write_dataset
 
 PARSE_VERSION = 1
@@ -41,6 +41,18 @@ def parse_key(config: Config, table: Table) -> str:
     rules = [rule.model_dump(mode="json") for rule in config.clean.reject if rule.table == table]
     template = config.encoder.text_template if table == "items" else ""
     return section_hash(source, {"rules": rules, "template": template, "version": PARSE_VERSION})
+
+
+def lake_id_types(
+    store: Store, drops: Iterable[Drop], files: Sequence[SourceFile], source: SourceConfig
+) -> IdTypes:
+    """Types of the ids: those of the landed rows, else such as a first landing would settle.
+
+    drops: of all tables. While no row is landed nothing is settled: a first run that was refused
+    has left types, but no rows.
+    """
+    settled = store.id_types() if any(drop.files for drop in drops) else None
+    return settled or id_types(files, source)
 
 
 @dataclass
@@ -88,7 +100,7 @@ def land(
         landing.rows_in += rows.height + rejects.height
         landing.rows_landed += rows.height
         landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
-    _refuse_emptied(pending, landing.rows_in)
+    refuse_emptied(pending, landing.rows_in)
     refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
     if table == "interactions" and beside and landing.files:
         _refuse_other_times(store, pending, landing.files, beside, ingested_at)
@@ -128,8 +140,12 @@ def _refuse_other_times(
     if mine == theirs or (mine and beside.ingested_at < ingested_at):
         return
     path, name = pending.file.path, beside.source_file
-    without, with_times = (path, name) if theirs else (name, path)
-    raise SourceError(
+    raise mixed_times(*((path, name) if theirs else (name, path)))
+
+
+def mixed_times(without: Path | str, with_times: Path | str) -> SourceError:
+    """The error about two files of which one has times and the other has none."""
+    return SourceError(
         f"{without}: no timestamps, while {with_times} has them; mend the file, or set "
         'source.columns.timestamp = "" to do without them in all files'
     )
@@ -143,22 +159,31 @@ def has_times(store: Store, files: Sequence[str]) -> bool:
 def _typed_batches(
     pending: Pending, config: Config, ids: IdTypes, ingested_at: datetime
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Typed rows and rejects of each batch; together they are the rows that were read."""
-    file = pending.file
+    """Typed rows and rejects of each batch."""
+    for batch in read_batches(pending.file, config.source):
+        yield typed_batch(batch, pending.file, config, ids=ids, ingested_at=ingested_at)
+
+
+def typed_batch(
+    batch: RawBatch, file: SourceFile, config: Config, *, ids: IdTypes, ingested_at: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Typed rows and rejects of one batch; together they are the rows that were read.
+
+    Raises SourceError if the batch lacks a column, ConfigError for a reject rule that cannot be.
+    """
     _, parse = PARSERS[file.table]
-    for batch in read_batches(file, config.source):
-        rows, rejects = parse(batch.rows, config, file=file, ids=ids, ingested_at=ingested_at)
-        if file.table == "interactions":
-            rows, late = _reject_future(rows, ingested_at)
-            rejects = pl.concat([rejects, late])
-        broken = reject_rows(batch.rejects, file=file, ingested_at=ingested_at)
-        read = batch.rows.height + broken.height
-        if rows.height + rejects.height + broken.height != read:
-            raise ContractError(
-                f"{file.path}: {read} rows read, {rows.height} typed, "
-                f"{rejects.height + broken.height} rejected"
-            )
-        yield rows, pl.concat([rejects, broken]).sort("source_line")
+    rows, rejects = parse(batch.rows, config, file=file, ids=ids, ingested_at=ingested_at)
+    if file.table == "interactions":
+        rows, late = _reject_future(rows, ingested_at)
+        rejects = pl.concat([rejects, late])
+    broken = reject_rows(batch.rejects, file=file, ingested_at=ingested_at)
+    read = batch.rows.height + broken.height
+    if rows.height + rejects.height + broken.height != read:
+        raise ContractError(
+            f"{file.path}: {read} rows read, {rows.height} typed, "
+            f"{rejects.height + broken.height} rejected"
+        )
+    return rows, pl.concat([rejects, broken]).sort("source_line")
 
 
 def _reject_future(rows: pl.DataFrame, ingested_at: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -177,7 +202,7 @@ def _reject_future(rows: pl.DataFrame, ingested_at: datetime) -> tuple[pl.DataFr
     return rows.filter(~future), rejects
 
 
-def _refuse_emptied(pending: Pending, rows_in: int) -> None:
+def refuse_emptied(pending: Pending, rows_in: int) -> None:
     """Raise SourceError for a file that had rows and has none: a drop may be empty, not become so.
 
     The rows would be gone from every history.

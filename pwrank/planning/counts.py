@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,17 +11,20 @@ import polars as pl
 from pwrank.datasets import DatasetRef
 from pwrank.embed import embeddings_of
 from pwrank.encoder.text_encoder import identify_encoder
-from pwrank.errors import SourceError
 from pwrank.landing.drops import Drop
-from pwrank.planning.incoming import Clock, Landed, Waiting, known_drops, lake_id_types, land_share
+from pwrank.planning.incoming import Clock, Landed, Waiting, ids_of, known_drops, land_share
 from pwrank.planning.reusable import Reusable
+from pwrank.planning.share_views import (
+    night_items,
+    refuse_empty_tables,
+    refuse_no_histories,
+    share_catalogue,
+    share_histories,
+)
 from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import Run
-from pwrank.sources import Table
 from pwrank.store import Store
-from pwrank.views.catalogue import build_catalogue, catalogue_rows
 from pwrank.views.cleaning import before_cut
-from pwrank.views.histories import build_histories
 
 EXACT = 1.01
 """A share that is to be scaled by no more than this is the whole."""
@@ -35,6 +38,8 @@ class Counts:
     bytes_in: int
     rows_in: int
     """Rows of the waiting files."""
+    rejected: int
+    """Those of them that cannot be used."""
     interactions: int
     """Kept as histories."""
     users: int
@@ -63,23 +68,29 @@ def count_night(
     most_bytes: int,
     clock: Clock,
 ) -> Counts:
-    """Land a share of what is waiting in the scratch lake and see what the night will meet."""
+    """Land a share of what is waiting in the scratch lake and see what the night will meet.
+
+    Raises SourceError for what the night would refuse, as far as the share tells.
+    """
     if done.histories and done.catalogue:
         return _count_done(run, done.histories, done.catalogue)
-    scratch.set_id_types(lake_id_types(run))
+    scratch.set_id_types(ids_of(run))
     landed = {
         table.table: land_share(run, table, scratch, most_bytes=most_bytes, clock=clock)
         for table in waiting
     }
     old = {table.table: known_drops(run, table) for table in waiting}
+    refuse_empty_tables(run, landed)
     started = clock()
-    catalogue = _build_catalogue(run, scratch, landed["items"])
+    catalogue = share_catalogue(run, scratch, old["items"], landed["items"])
     built = clock() - started
-    items = _catalogue_items(run, scratch, old["items"], catalogue)
+    items = night_items(run, scratch, old["items"], landed["items"], catalogue)
     started = clock()
-    histories = _build_histories(run, scratch, landed, items["item_id"])
+    histories = share_histories(run, scratch, landed, items["item_id"])
     built += clock() - started
     rows, known = _known_users(run, old["interactions"])
+    if not (rows or histories):
+        refuse_no_histories(run, scratch, old["interactions"], landed, items["item_id"])
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0
     more_users = _growth(scratch, landed["interactions"], "user_id")
@@ -97,6 +108,7 @@ def count_night(
         files=sum(len(table.files) for table in waiting),
         bytes_in=sum(table.bytes for table in waiting),
         rows_in=sum(table.rows_in for table in landed.values()),
+        rejected=sum(table.rejected for table in landed.values()),
         interactions=interactions,
         users=max(users, listed),
         items=round(items.height * more),
@@ -119,6 +131,7 @@ def _count_done(run: Run, histories: DatasetRef, catalogue: DatasetRef) -> Count
         files=0,
         bytes_in=0,
         rows_in=0,
+        rejected=0,
         interactions=histories.rows,
         users=histories.figures["users"],
         items=catalogue.rows,
@@ -132,42 +145,11 @@ def _count_done(run: Run, histories: DatasetRef, catalogue: DatasetRef) -> Count
     )
 
 
-def _build_catalogue(run: Run, scratch: Store, landed: Landed) -> DatasetRef | None:
-    drops = [drop for drop in landed.drops if drop.files]
-    if not drops:
-        return None
-    try:
-        return build_catalogue(scratch, drops, run.config, as_of=run.as_of, cut=run.cut)
-    except SourceError:  # nothing of it is known before the cut
-        return None
-
-
-def _build_histories(
-    run: Run, scratch: Store, landed: Mapping[Table, Landed], known_items: pl.Series
-) -> DatasetRef | None:
-    drops = [drop for drop in landed["interactions"].drops if drop.files]
-    if not drops:
-        return None
-    try:
-        return build_histories(
-            scratch,
-            drops,
-            landed["users"].drops,
-            run.config,
-            known_items=known_items,
-            as_of=run.as_of,
-            cut=run.cut,
-            catalogue_key="",
-        )
-    except SourceError:
-        return None
-
-
 def _known_users(run: Run, drops: list[Drop]) -> tuple[int, pl.DataFrame]:
     """How many landed interactions lie before the cut, and whose they are: user_id, each once."""
     files = [run.store.lake / name for drop in drops for name in drop.files]
     if not files:
-        return 0, pl.DataFrame(schema={"user_id": lake_id_types(run).user.dtype})
+        return 0, pl.DataFrame(schema={"user_id": ids_of(run).user.dtype})
     counts = before_cut(pl.scan_parquet(files), run.cut).group_by("user_id").len()
     found = counts.collect(engine="streaming")
     return int(found["len"].sum()), found.select("user_id")
@@ -217,28 +199,6 @@ def _exponent(small: pl.DataFrame, large: pl.DataFrame) -> float:
     if small.is_empty() or small.height == large.height:
         return 1.0
     return min(1.0, math.log(large.n_unique() / small.n_unique(), large.height / small.height))
-
-
-def _catalogue_items(
-    run: Run, scratch: Store, old: list[Drop], new: DatasetRef | None
-) -> pl.DataFrame:
-    """item_id, content_hash, text, new: of the landed catalogue and of the share of the new one."""
-    frames = []
-    if new:
-        frame = pl.read_parquet(new.file_paths(scratch.lake))
-        frames.append(frame.select("item_id", "content_hash", "text", pl.lit(True).alias("new")))
-    files = [run.store.lake / name for drop in old for name in drop.files]
-    if files:
-        known = pl.col("updated_at").is_null() | (pl.col("updated_at") < run.cut)
-        rows = pl.scan_parquet(files).filter(known).collect()
-        template = run.config.encoder.text_template
-        frame = catalogue_rows(rows, run.config.clean, template)
-        frames.append(frame.select("item_id", "content_hash", "text", pl.lit(False).alias("new")))
-    if not frames:
-        ids = lake_id_types(run)
-        texts = {"content_hash": pl.String(), "text": pl.String(), "new": pl.Boolean()}
-        return pl.DataFrame(schema=pl.Schema({"item_id": ids.item.dtype, **texts}))
-    return pl.concat(frames).unique("item_id", keep="first", maintain_order=True)
 
 
 def _missing(run: Run, hashes: pl.Series) -> pl.Series:

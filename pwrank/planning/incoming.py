@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,10 @@ import pyarrow.parquet as pq
 from pwrank.config import Config
 from pwrank.datasets import IdTypes
 from pwrank.landing.drops import Drop, Pending, pending_files, read_drops, visible_drops
-from pwrank.landing.land import land, parse_key
+from pwrank.landing.land import lake_id_types, land, parse_key
 from pwrank.landing.parsing import PARSERS
 from pwrank.run import Run
-from pwrank.sources import SourceFile, Table, id_types, list_files
+from pwrank.sources import SourceFile, Table, list_files
 from pwrank.sources.files import PARQUET_SUFFIXES
 from pwrank.store import Store
 
@@ -55,9 +56,19 @@ class Landed:
         return self.waiting.bytes / self.bytes if self.bytes else 1.0
 
     @property
+    def whole(self) -> bool:
+        """Whether all that is waiting was read."""
+        return self.bytes == self.waiting.bytes
+
+    @property
     def rows_in(self) -> int:
         """Rows waiting, counted or scaled up."""
         return round(sum(drop.rows_in for drop in self.drops) * self.factor)
+
+    @property
+    def rejected(self) -> int:
+        """Those of them that will be rejects, counted or scaled up."""
+        return round(sum(sum(d.rejected.values()) for d in self.drops) * self.factor)
 
 
 def find_waiting(run: Run) -> list[Waiting]:
@@ -80,28 +91,33 @@ def known_drops(run: Run, waiting: Waiting) -> list[Drop]:
     return [drop for drop in drops if drop.id not in replaced]
 
 
-def lake_id_types(run: Run) -> IdTypes:
+def ids_of(run: Run) -> IdTypes:
     """Id types as the lake has fixed them, else as its first landing would."""
-    fixed = run.store.id_types()
-    return fixed or id_types(list_files(run.config.source), run.config.source)
+    source, drops = run.config.source, (read_drops(run.store, table) for table in PARSERS)
+    return lake_id_types(run.store, itertools.chain(*drops), list_files(source), source)
 
 
 def land_share(
     run: Run, waiting: Waiting, scratch: Store, *, most_bytes: int, clock: Clock
 ) -> Landed:
-    """Land evenly spread files up to about so many bytes; of a larger file, its beginning."""
-    ids = lake_id_types(run)
+    """Land evenly spread files up to about so many bytes; of a larger file, its beginning.
+
+    Raises SourceError for a file that is read whole and that the night would refuse.
+    """
+    ids = ids_of(run)
     chosen = _evenly(waiting.files, most_bytes)
-    started, drops, read = clock(), [], 0
+    started, drops, read = clock(), list[Drop](), 0
     for pending in chosen:
         part, share = _beginning(pending, scratch.lake / "beginnings", most_bytes)
-        drops.append(land(scratch, part, _lenient(run.config), ids=ids, ingested_at=run.now))
+        config = run.config if share == 1.0 else _lenient(run.config)
+        beside = next((drop for drop in reversed(drops) if drop.files), None)
+        drops.append(land(scratch, part, config, ids=ids, ingested_at=run.now, beside=beside))
         read += round(pending.size * share)
     return Landed(waiting, tuple(drops), read, clock() - started)
 
 
 def _lenient(config: Config) -> Config:
-    """A file that the night will refuse is refused there, with the right words."""
+    """The beginning of a file does not tell how much of it is unusable."""
     clean = config.clean.model_copy(update={"max_bad_share": 1.0})
     return config.model_copy(update={"clean": clean})
 

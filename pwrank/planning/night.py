@@ -112,6 +112,7 @@ def _ingest(night: _Night) -> StagePlan:
     work = {
         "files": counts.files,
         "rows": counts.rows_in,
+        "rejected": counts.rejected,
         "interactions": counts.interactions,
         "users": counts.users,
         "items": counts.items,

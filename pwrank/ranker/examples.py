@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pwrank.errors import InputError
 from pwrank.ranker.history import Histories, IntArray
 
 
@@ -33,8 +34,15 @@ class Examples:
 
 
 def known_log(histories: Histories, cut: int) -> Histories:
-    """What training may read: known items before the cut (unix seconds)."""
-    return histories.keep((histories.timestamp < cut) & (histories.item >= 0))
+    """What training may read: known items before the cut (unix seconds).
+
+    Raises InputError where there is nothing to learn from.
+    """
+    log = histories.keep((histories.timestamp < cut) & (histories.item >= 0))
+    if log.num_interactions == 0:
+        message = "no interactions with known items before the cut: nothing to train on"
+        raise InputError(message)
+    return log
 
 
 def prefixes(log: Histories, examples: Examples) -> Histories:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from pwrank.config import TrainConfig
-from pwrank.errors import InputError
 from pwrank.ranker.batching import rating_scale
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.checkpoints import clear_checkpoint
@@ -234,9 +233,6 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     nothing to learn from.
     """
     log = known_log(histories, cut)
-    if log.num_interactions == 0:
-        message = "no interactions with known items before the cut: nothing to train on"
-        raise InputError(message)
     evidence = Evidence(log, catalogue, item_activity(log, catalogue.num_items), repeats)
     device = device or torch.device("cpu")
     fit = _Fit(evidence, config, seed, checkpoint, progress, warm_start, device)

@@ -57,6 +57,30 @@ def refuse_contradictions(rows: pl.DataFrame, rule: str) -> None:
         )
 
 
+def known_before(cut: datetime) -> pl.Expr:
+    """Whether an ITEMS row exists for a run; one that says not when it was written always does."""
+    return pl.col("updated_at").is_null() | (pl.col("updated_at") < cut)
+
+
+def no_usable_items() -> SourceError:
+    """The error about a table of items of which every row was rejected."""
+    return SourceError("the catalogue has no usable item rows; see rejects/items in the lake")
+
+
+def refuse_useless(catalogue: pl.DataFrame, as_of: date) -> None:
+    """Raise SourceError if nothing could be told of any item, or none may be ranked.
+
+    catalogue: content_hash and available of each item.
+    """
+    known = f"none of the {catalogue.height:,} items known before {as_of}"
+    if (catalogue["content_hash"] == "").all():
+        raise SourceError(f"{known} has text; name the title or text column in [source.columns]")
+    if not catalogue["available"].any():
+        raise SourceError(
+            f"{known} is available; check the column that [source.columns] `available` names"
+        )
+
+
 def render_text(rows: pl.DataFrame, template: str) -> pl.Series:
     """The text that is embedded: the template filled with item columns, empty parts left out.
 
@@ -141,27 +165,16 @@ def build_catalogue(
     ids = store.id_types() or IdTypes()
     files = [store.lake / name for drop in drops for name in drop.files]
     if not files:
-        raise SourceError("the catalogue has no usable item rows; see rejects/items in the lake")
-    known = pl.col("updated_at").is_null() | (pl.col("updated_at") < cut)
-    rows = pl.scan_parquet(files).filter(known).collect()
+        raise no_usable_items()
+    rows = pl.scan_parquet(files).filter(known_before(cut)).collect()
     catalogue = catalogue_rows(rows, config.clean, template)
-    empty = catalogue.filter(pl.col("content_hash") == "").height
-    if empty == catalogue.height:
-        raise SourceError(
-            f"none of the {catalogue.height:,} items known before {as_of} has text; "
-            "name the title or text column in [source.columns]"
-        )
-    if not catalogue["available"].any():
-        raise SourceError(
-            f"none of the {catalogue.height:,} items known before {as_of} is available; "
-            "check the column that [source.columns] `available` names"
-        )
+    refuse_useless(catalogue, as_of)
     folder = store.folder("catalogue", as_of, key)
     write_dataset(store, CATALOGUE, catalogue, folder / "part-00000.parquet", ids)
     figures = {
         "rows_in": rows.height,
         "merged": rows.height - catalogue.height,
-        "without_text": empty,
+        "without_text": catalogue.filter(pl.col("content_hash") == "").height,
         "unavailable": catalogue.filter(~pl.col("available")).height,
         SEEN_UNTIL: horizon(
             cut,

@@ -14,7 +14,7 @@ import pytest
 
 from flows import cli
 from flows.commands import Answer
-from tests.library.tiny_world import World, some_items, stage_night
+from tests.library.tiny_world import AS_OF, World, some_items, stage_night
 from tests.library.told import Told, lake_is_a_file, other_version
 
 COLUMNS = ("user_id", "item_id", "timestamp", "rating", "event")
@@ -140,6 +140,21 @@ REFUSED_BY_A_RUN = {
         {},
         ["items.jsonl: 1 item ids", "'000' (line ", 'duplicate_items = "last"'],
     ),
+    "a file without times beside others": (
+        raw("drops/2024-03-99.csv", b"user_id,item_id\nu00,001\n"),
+        {},
+        ["2024-03-99.csv: no timestamps, while 2024-03-08.csv has them", 'timestamp = ""'],
+    ),
+    "items of which none is available": (
+        items({"item_id": "000", "title": "word1", "available": False}, keep=False),
+        {},
+        ["none of the 1 items", "is available"],
+    ),
+    "items without an id": (
+        items({"item_id": None, "title": "word1"}, keep=False),
+        {"clean": {"max_bad_share": 1.0}},
+        ["the catalogue has no usable item rows"],
+    ),
     "a catalogue whose texts are all empty": (
         items({"item_id": "000", "title": ""}, keep=False),
         {},
@@ -191,6 +206,37 @@ def test_a_run_refuses(tiny_world, stages, case):
     spoil(tiny_world)
     stages(tiny_world, **sections).refuses(parts)
     assert not (tiny_world.store.lake / "rankings").exists()
+
+
+@pytest.mark.parametrize("case", sorted({*REFUSED_BY_CHECK} - {"a lake that is a file"}))
+def test_a_plan_refuses_what_check_refuses(tiny_world, command, case):
+    spoil, parts = REFUSED_BY_CHECK[case]
+    spoil(tiny_world)
+    command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF).refuses(parts)
+
+
+@pytest.mark.parametrize(
+    "case", sorted({*REFUSED_BY_A_RUN} - {"one user who has had the only item"})
+)
+def test_a_plan_refuses_in_the_words_of_a_run(tiny_world, stages, command, case):
+    spoil, sections, _ = REFUSED_BY_A_RUN[case]
+    spoil(tiny_world)
+    tiny_world.configure(**sections)
+    planned = command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF)
+    assert planned == Told(2, "", stages(tiny_world, **sections).err)
+
+
+LANDED = ("item rows of one file that disagree", "no interaction before the date")
+
+
+@pytest.mark.parametrize("case", LANDED)
+def test_a_plan_refuses_what_was_landed_before_the_run_was_refused(
+    tiny_world, stages, command, case
+):
+    spoil, _, parts = REFUSED_BY_A_RUN[case]
+    spoil(tiny_world)
+    stages(tiny_world).refuses(parts)
+    command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF).refuses(parts)
 
 
 COUNTED = {
