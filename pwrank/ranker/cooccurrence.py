@@ -108,15 +108,26 @@ def user_item_matrix(histories: Histories, num_items: int) -> sparse.csr_matrix:
     return matrix
 
 
+def users_of_each(interactions: sparse.csr_matrix) -> FloatArray:
+    """(n,) how many users have each item; interactions: see `user_item_matrix`."""
+    count: FloatArray = np.asarray(interactions.sum(axis=0)).ravel()
+    return count
+
+
+def taken_by_several(count: FloatArray, most: int) -> IntArray:
+    """Rows, ascending, of at most so many most frequent items; one user shows no co-occurrence."""
+    chosen = np.sort(np.argsort(-count, kind="stable")[:most]).astype(np.int64)
+    return chosen[count[chosen] > 1]
+
+
 def count_together(histories: Histories, text: FloatArray, *, most_items: int) -> TakenTogether:
     """The `most_items` most frequent items of a log, but those that one user took or none.
 
     text: (n, d) of all its items, zeros where an item has none. Memory: most_items^2 * 8 bytes.
     """
     interactions = user_item_matrix(histories, len(text))
-    count = np.asarray(interactions.sum(axis=0)).ravel()
-    chosen = np.sort(np.argsort(-count, kind="stable")[:most_items])
-    chosen = chosen[count[chosen] >= 2]  # noqa: PLR2004 - one user shows no co-occurrence
+    count = users_of_each(interactions)
+    chosen = taken_by_several(count, most_items)
     taken = interactions[:, chosen]
     return TakenTogether(
         num_items=len(text),

@@ -37,6 +37,9 @@ STARTS = 4
 """Random starts whose mean the head `rating` tells: each ends in a place of its own, and where logs
 are dense their mean is nearer than any. Likes gain nothing by it."""
 
+STARTED_RATINGS = 1_000_000
+"""Of all starts together, at most, but for the first: a start costs as much as the log is long."""
+
 NEWTON_STEPS = 20
 BLOCK_EXAMPLES = 256
 
@@ -110,7 +113,8 @@ def fit_preference(
         likes = factors_of(task, likes_of(past, threshold), rounds)
         before = PreferenceModel((stars,), likes, scale, weights.astype(np.float32))
         weights, figures = _calibrate(before, task, examples)
-    starts = tuple(factors_of(task, task.log, rounds, start=number) for number in range(STARTS))
+    count = starts_for(len(rated))
+    starts = tuple(factors_of(task, task.log, rounds, start=number) for number in range(count))
     likes = factors_of(task, likes_of(task.log, threshold), rounds)
     model = PreferenceModel(starts, likes, scale, weights.astype(np.float32))
     return model, figures | {"rating_rounds": float(rounds)}
@@ -148,6 +152,11 @@ def learn_preference(
 
 def _rng(task: PreferenceTask, part: int) -> np.random.Generator:
     return np.random.default_rng([task.seed, part])
+
+
+def starts_for(ratings: int) -> int:
+    """Random starts for a log with so many ratings."""
+    return max(1, min(STARTS, STARTED_RATINGS // max(ratings, 1)))
 
 
 def _window(task: PreferenceTask, start: int) -> tuple[Histories, Examples] | None:

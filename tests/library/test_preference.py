@@ -20,6 +20,7 @@ from pwrank.ranker.preference_training import (
     like_threshold,
     logistic_weights,
     rated_examples,
+    starts_for,
 )
 from pwrank.ranker.taste_factors import Beliefs, believe, rated_by
 
@@ -135,6 +136,13 @@ def test_the_rating_is_the_mean_of_several_starts_and_their_quarrel_is_doubt(mod
     only, _ = one.like_evidence(KNOWN_LOG, one.items(TASK.inputs), candidates)
     assert np.allclose(sure, only)
     assert not np.allclose(evidence[..., 0], sure[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("ratings", "starts"), [(1, 4), (250_000, 4), (400_000, 2), (10**6, 1), (10**8, 1)]
+)
+def test_a_long_log_has_fewer_starts(ratings: int, starts: int) -> None:
+    assert starts_for(ratings) == starts
 
 
 def test_a_user_and_an_item_never_met_get_finite_scores(model) -> None:
