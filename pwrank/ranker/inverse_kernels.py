@@ -6,30 +6,34 @@ here 32 matrices lie beside each other and every step is one instruction for som
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from pwrank.ranker.compiled import compiled
+
+T = TypeVar("T", np.float32, np.float64)
 
 LANES = 32
 """Matrices beside each other; of 4 to 32 the fastest, and those of 17 rows still fit a cache."""
 
 
 @compiled
-def invert_each(matrices: npt.NDArray[np.float64]) -> None:
+def invert_each(matrices: npt.NDArray[T]) -> None:
     """Replace each symmetric positive definite matrix of (n, k, k) by its inverse.
 
     Gauss-Jordan without exchanges, which such matrices do not need. What becomes of a matrix does
     not depend on those beside it.
     """
     count, width = matrices.shape[0], matrices.shape[1]
-    lanes = np.empty((width, width, LANES))
-    factor = np.empty(LANES)
+    lanes = np.empty((width, width, LANES), matrices.dtype)
+    factor = np.empty(LANES, matrices.dtype)
     for first in range(0, count, LANES):
         used = min(LANES, count - first)
         for a in range(width):
             for b in range(width):
-                lanes[a, b] = 1.0 if a == b else 0.0
+                lanes[a, b] = 1 if a == b else 0
                 for lane in range(used):
                     lanes[a, b, lane] = matrices[first + lane, a, b]
         for pivot in range(width):
@@ -41,14 +45,16 @@ def invert_each(matrices: npt.NDArray[np.float64]) -> None:
 
 
 @compiled
-def _sweep(lanes: npt.NDArray[np.float64], pivot: int, factor: npt.NDArray[np.float64]) -> None:
+def _sweep(lanes: npt.NDArray[T], pivot: int, factor: npt.NDArray[T]) -> None:
     """One step of Gauss-Jordan: the row of the pivot is divided, then taken from the others."""
     own = lanes[pivot]
-    for lane in range(LANES):
-        factor[lane] = 1.0 / own[pivot, lane]
-        own[pivot, lane] = 1.0
+    # Not a constant: a loop of known length is unrolled before it could become vectors.
+    beside = len(factor)
+    for lane in range(beside):
+        factor[lane] = 1 / own[pivot, lane]
+        own[pivot, lane] = 1
     for b in range(len(own)):
-        for lane in range(LANES):
+        for lane in range(beside):
             own[b, lane] *= factor[lane]
     for a in range(len(lanes)):
         if a != pivot:
@@ -57,14 +63,15 @@ def _sweep(lanes: npt.NDArray[np.float64], pivot: int, factor: npt.NDArray[np.fl
 
 @compiled
 def _take_from(
-    row: npt.NDArray[np.float64],
-    own: npt.NDArray[np.float64],
+    row: npt.NDArray[T],
+    own: npt.NDArray[T],
     pivot: int,
-    factor: npt.NDArray[np.float64],
+    factor: npt.NDArray[T],
 ) -> None:
-    for lane in range(LANES):
+    beside = len(factor)
+    for lane in range(beside):
         factor[lane] = row[pivot, lane]
-        row[pivot, lane] = 0.0
+        row[pivot, lane] = 0
     for b in range(len(own)):
-        for lane in range(LANES):
+        for lane in range(beside):
             row[b, lane] -= factor[lane] * own[b, lane]

@@ -29,17 +29,18 @@ class Beliefs:
 
     mean: Floats
     """(n, k + 1)."""
-    covariance: Floats
-    """(n, k + 1, k + 1)."""
+    covariance: FloatArray
+    """(n, k + 1, k + 1); float32, which halves the time and changes no figure (CHANGELOG)."""
 
-    def as_design(self) -> tuple[Floats, Floats, Floats]:
+    def as_design(self) -> tuple[Floats, FloatArray, Floats]:
         """The vectors as what multiplies the other side's: bias place 1.
 
         First moment (n, k + 1), second moment (n, (k + 1)²), and covariance with the own bias.
         """
         design = self.mean.copy()
         design[:, 0] = 1.0
-        second = design[:, :, None] * design[:, None, :]
+        first = design.astype(np.float32)
+        second: FloatArray = first[:, :, None] * first[:, None, :]
         second[:, 1:, 1:] += self.covariance[:, 1:, 1:]
         cross = np.zeros_like(design)
         cross[:, 1:] = self.covariance[:, 0, 1:]
@@ -61,7 +62,7 @@ class RatedBy:
 def rated_by(row: IntArray, column: IntArray, value: Floats, shape: tuple[int, int]) -> RatedBy:
     """row, column, value: (m,) of each rating."""
     return RatedBy(
-        sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=shape),
+        sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape),
         sparse.csr_matrix((value, (row, column)), shape=shape),
         np.bincount(row, value * value, minlength=shape[0]).astype(np.float64),
     )
@@ -80,11 +81,11 @@ def believe(
     bias = given.mean[:, :1]
     moment = ratings.total @ design - ratings.count @ (design * bias + cross)
     pull = moment / noise + prior_mean * precision
-    covariance = (ratings.count @ second).reshape(-1, width, width)
-    covariance /= noise
-    covariance[:, np.arange(width), np.arange(width)] += precision
+    covariance: FloatArray = (ratings.count @ second).reshape(-1, width, width)
+    covariance /= np.float32(noise)
+    covariance[:, np.arange(width), np.arange(width)] += precision.astype(np.float32)
     invert_each(covariance)
-    mean = np.einsum("nab,nb->na", covariance, pull)
+    mean = np.einsum("nab,nb->na", covariance, pull.astype(np.float32)).astype(np.float64)
     bias_squares = given.mean[:, 0] ** 2 + given.covariance[:, 0, 0]
     # What factors explain: the moments with the second moments of the ratings, which are noise
     # times what the inverse of the covariance has beyond the prior's.
@@ -148,10 +149,9 @@ class TasteFactors:
         """Users by what they rated; one who rated nothing is like everybody."""
         rows = np.flatnonzero(~np.isnan(histories.rating) & (histories.item >= 0))
         used, column = np.unique(histories.item[rows], return_inverse=True)
-        variance = items.variance[used].astype(np.float64)
-        given = Beliefs(
-            items.mean[used].astype(np.float64), variance[:, :, None] * np.eye(variance.shape[1])
-        )
+        variance = items.variance[used]
+        alone = np.eye(variance.shape[1], dtype=np.float32)
+        given = Beliefs(items.mean[used].astype(np.float64), variance[:, :, None] * alone)
         deviation = histories.rating[rows].astype(np.float64) - float(self.level)
         shape = (histories.num_users, len(used))
         ratings = rated_by(histories.user[rows], column.astype(np.int64), deviation, shape)

@@ -27,7 +27,7 @@ WORSE_IN_A_ROW = 2
 MOST_EXAMPLES = 4000
 """Rated rows that the choice is made by."""
 
-BLOCK_EXAMPLES = 256
+BLOCK_EXAMPLES = 1024
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def fit_taste(
     """Beliefs about every item of the catalogue, and what is needed to believe things of users.
 
     After each of these numbers of rounds, ascending: the more, the better they fit the ratings, and
-    up to a point later ones as well. Memory: (users + rated items) x (factors + 1)² x 32 bytes or
+    up to a point later ones as well. Memory: (users + rated items) x (factors + 1)² x 16 bytes or
     so; time: that and ratings x (factors + 1)² a round.
     """
     used, item = np.unique(ratings.item, return_inverse=True)
@@ -168,8 +168,8 @@ def _begin(
     user_variance[0] = item_variance[0] = BIAS_VARIANCE * scale
     start = rng.normal(0.0, 0.1 * np.sqrt(scale), (items, width))
     start[:, 0] = 0.0
-    doubt = np.tile(np.eye(width) * 0.01 * scale, (items, 1, 1))
-    nobody = Beliefs(np.zeros((users, width)), np.zeros((0, width, width)))
+    doubt = np.tile(np.eye(width, dtype=np.float32) * np.float32(0.01 * scale), (items, 1, 1))
+    nobody = Beliefs(np.zeros((users, width)), np.zeros((0, width, width), np.float32))
     weights = np.zeros((columns, width))
     return _State(nobody, Beliefs(start, doubt), user_variance, item_variance, scale, weights)
 
