@@ -302,7 +302,7 @@ class ScoreConfig(Section):
     k: Annotated[Integer, Field(ge=1, le=65_535)] = 100
     """Length of each exported list."""
     candidates: PositiveInt = 500
-    """Items retrieved and scored per user."""
+    """Items retrieved and scored per user; `k` at least."""
     shards: PositiveInt = 8
     """Parts of the user base; the unit of retry and of scale-out."""
     exclude_seen: bool = True

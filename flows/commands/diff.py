@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.comparison.attribution import FACTORS, Stages, attribute
     from pwrank.comparison.lake import compare_dates, sample_of
     from pwrank.config_file import load_config
+    from pwrank.errors import ConfigError
     from pwrank.index import index
     from pwrank.publication import read_rankings
     from pwrank.score import score_shard
@@ -48,6 +49,8 @@ def run(options: argparse.Namespace) -> Answer:
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     dates = (options.before, options.after)
+    if options.before > options.after:
+        raise ConfigError(f"diff {dates[0]} {dates[1]}: the first date is the later one; swap them")
     told = (publication_of(store, dates[0]), publication_of(store, dates[1]))
     changed = compare_dates(store, told)
     users = sample_of(store, dates, options.sample_users)

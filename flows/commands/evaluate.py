@@ -1,4 +1,7 @@
-"""On the full catalogue, with bootstrap intervals over users, next to popularity."""
+"""On the full catalogue, with bootstrap intervals over users, next to popularity.
+
+With --holdout the report of the date then shows these figures, and names the file.
+"""
 
 import argparse
 import os
@@ -55,9 +58,10 @@ def run(options: argparse.Namespace) -> Answer:
     if options.pairs is not None:
         return _judge_ratings(store, config, night, options.pairs)
     evaluation = judge(store, config, publication, night, options.holdout)
-    report = rewrite_night_report(store, config, publication, night, evaluation.to_json())
+    told = {**evaluation.to_json(), "judged_by": options.holdout.name}
+    report = rewrite_night_report(store, config, publication, night, told)
     chosen = evaluation.table() if options.slices is None else evaluation.table(options.slices)
-    return Answer(f"{chosen}\nreport: {report}", evaluation.to_json())
+    return Answer(f"{chosen}\nthe report now shows this: {report}", told)
 
 
 def _judge_ratings(store: "Store", config: "Config", night: "NightRefs", pairs: Path) -> Answer:

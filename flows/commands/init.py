@@ -21,6 +21,8 @@ items = "items.csv"
 # title = "title"
 # text = "text"
 # category = "category"
+# available = "available"
+# updated_at = "updated_at"            # of an item: when its row becomes true, e.g. published_at
 """
 
 MOVIELENS = """\

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,15 @@ OVERRIDABLE = (
     *FLOOR_GATES,
 )
 ALL_GATES = (*CONTRACT, *OVERRIDABLE)
+
+BOUNDS = {
+    "score distribution": ("max_score_psi", "max_score_psi_changed"),
+    "overlap": ("min_rbo", "min_rbo_changed"),
+    "churn": ("max_churn", "max_churn_changed"),
+    "item takeover": ("max_takeover",),
+    "lists lost": ("max_lists_lost",),
+}
+"""Gate against the last lists -> its bounds in `[gates]`; how fast catalogues turn over differs."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,14 @@ def refusal_lines(refused: Iterable[Verdict]) -> list[str]:
     return lines
 
 
-def how_to_override(refused: Iterable[Verdict]) -> str:
-    """What to add to the command where the refusal is a mistake."""
+def how_to_override(refused: Sequence[Verdict]) -> str:
+    """What to add to the command where the refusal is a mistake, and to the configuration."""
     names = [verdict.gate.replace(" ", "-") for verdict in refused if verdict.gate in OVERRIDABLE]
     if not names:
         return "this cannot be overridden: readers rely on it"
     told = " ".join(f'--override {name}="why"' for name in names)
-    return f"if this is as it should be: run again with {told}"
+    once = f"if this is as it should be: run again with {told}"
+    bounds = [bound for verdict in refused for bound in BOUNDS.get(verdict.gate, ())]
+    if not bounds:
+        return once
+    return f"{once}\nif every night is so: loosen [gates] {', '.join(bounds)}"

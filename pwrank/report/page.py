@@ -111,6 +111,8 @@ def _view(data: ReportData) -> dict[str, Any]:
     published, staged = metrics.get("published"), metrics.get("staged")
     validation = data.get("validation")
     judged = published if published and published["slices"]["all"]["users"] else None
+    if judged:
+        judged = {"judged_by": None, **judged}
     calibration = (published or {}).get("calibration") or {}
     scores = (staged or {}).get("scores", {}).get("histogram", {"edges": [], "rows": []})
     return {

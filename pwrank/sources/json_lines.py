@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -33,14 +34,18 @@ def read_json_lines(
 ) -> Iterator[RawBatch]:
     """Stream a jsonl file. The columns of the first batch are those that must be there."""
     known: dict[str, None] = {}
+    ids: list[str] = []
     with readable(file.path):
-        for objects, lines, broken in _parsed_lines(file, source.encoding, batch_rows):
+        for parsed in _parsed_lines(file, source.encoding, batch_rows):
+            objects, lines, broken = parsed
             if not known and not objects:
                 raise SourceError(_nothing_in(file, broken))
             first = not known
             known |= dict.fromkeys(name for values in objects for name in values)
             if first:
-                column_roles(list(known), file, source)
+                roles = column_roles(list(known), file, source)
+                ids = [roles[role] for role in ("user_id", "item_id") if role in roles]
+            objects, lines, broken = _without_nested_ids(parsed, ids)
             series = [
                 _series(name, [values.get(name) for values in objects])
                 for name in known
@@ -91,6 +96,25 @@ def _parsed(line: str) -> dict[str, Any] | str:
     if not isinstance(value, dict):
         return "the line is not a JSON object"
     return value
+
+
+def _without_nested_ids(batch: _Batch, ids: list[str]) -> _Batch:
+    """Objects whose ids are objects or lists are broken lines: nobody could tell two of them."""
+    objects, lines, broken = batch
+    nested = [any(isinstance(row.get(name), dict | list) for name in ids) for row in objects]
+    if not any(nested):
+        return batch
+    told = [
+        broken_row(line, "an id is a JSON object or list", json.dumps(row, ensure_ascii=False))
+        for row, line, wrong in zip(objects, lines, nested, strict=True)
+        if wrong
+    ]
+    kept = [not wrong for wrong in nested]
+    return (
+        list(itertools.compress(objects, kept)),
+        list(itertools.compress(lines, kept)),
+        sorted([*broken, *told]),
+    )
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.library.tiny_world import World
+from pwrank.report.night import report_path
+from tests.library.tiny_world import AS_OF, World
 from tests.library.told import lake_is_a_file, other_version
 
 CALLERS_FILES = {
@@ -111,7 +112,11 @@ def test_interactions_of_before_the_date_are_told_when_lists_are_judged(
     held_out.write_text("\n".join(rows), encoding="utf-8")
     told = command("evaluate", "--config", world.config_file, "--holdout", held_out, "--json")
     assert told.code == 0, told.err
-    assert json.loads(told.out)["account"]["before_the_cut"] == early
+    answer = json.loads(told.out)
+    assert answer["account"]["before_the_cut"] == early
+    assert answer["judged_by"] == "later.csv"
+    page = report_path(world.store, AS_OF).read_text(encoding="utf-8")
+    assert "later interactions of the file later.csv" in page
 
 
 @pytest.mark.parametrize("name", ["run", "backfill", "train"])

@@ -230,6 +230,12 @@ def test_the_very_same_date_has_not_changed(world, command):
     assert not any(factor["changed"] for factor in data["why"]["factors"].values())
 
 
+def test_dates_in_the_wrong_order_are_refused(world, command):
+    world.configure()
+    told = command("diff", NEXT, AS_OF, "--config", world.config_file)
+    told.refuses(["the first date is the later one", "swap them"])
+
+
 def test_a_date_that_was_never_published_is_named(world, command):
     world.configure()
     told = command("diff", AS_OF, NEXT, "--config", world.config_file)

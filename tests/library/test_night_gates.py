@@ -15,7 +15,14 @@ from pwrank.config import GatesConfig, IndexConfig
 from pwrank.gates.comparison import LastLists, compare_with_last
 from pwrank.gates.model import recall_verdict, try_at_work, validation_verdict
 from pwrank.gates.night import hot_items
-from pwrank.gates.verdicts import ALL_GATES, checked_overrides
+from pwrank.gates.verdicts import (
+    ALL_GATES,
+    BOUNDS,
+    COMPARED_GATES,
+    Verdict,
+    checked_overrides,
+    how_to_override,
+)
 from pwrank.lists.exact_search import make_pool
 from pwrank.lists.retrieval import build_index
 from pwrank.ranker.model import Ranker
@@ -25,6 +32,21 @@ from tests.library.tiny_world import stage_night
 
 PEOPLE = [f"u{number:02d}" for number in range(60)]
 ITEMS = [f"i{number:03d}" for number in range(200)]
+
+
+def test_a_refusal_by_the_last_lists_names_the_bounds_that_could_be_loosened():
+    def refusal(*gates: str) -> str:
+        return how_to_override([Verdict(gate, passed=False, figure="", bound="") for gate in gates])
+
+    assert refusal("churn", "one item") == (
+        "if this is as it should be: run again with "
+        '--override churn="why" --override one-item="why"\n'
+        "if every night is so: loosen [gates] max_churn, max_churn_changed"
+    )
+    assert "loosen" not in refusal("one item")
+    bounds = {bound for each in BOUNDS.values() for bound in each}
+    assert bounds <= set(GatesConfig.model_fields)
+    assert set(BOUNDS) == set(COMPARED_GATES)
 
 
 def lists(seed=1):

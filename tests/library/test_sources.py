@@ -96,6 +96,22 @@ def test_json_lines_keep_their_types_and_set_aside_what_is_no_object(
     ]
 
 
+def test_a_nested_id_in_json_lines_is_set_aside(tmp_path: Path) -> None:
+    text = (
+        '{"user_id": {"a": 1}, "item_id": "x", "timestamp": 1}\n[1]\n'
+        '{"user_id": "u", "item_id": "y", "timestamp": 1}\n'
+        '{"user_id": "v", "item_id": ["z"], "timestamp": 1}\n'
+    )
+    batch = read(written(tmp_path / "a.jsonl", text.encode()))
+    assert batch.rows.rows() == [("u", "y", 1, 3)]
+    assert batch.rejects.select("source_line", "reason").rows() == [
+        (1, "an id is a JSON object or list"),
+        (2, "the line is not a JSON object"),
+        (4, "an id is a JSON object or list"),
+    ]
+    assert "item_id" in batch.rejects["raw"][0]
+
+
 def test_keys_may_appear_and_vanish_between_the_batches_of_json_lines(tmp_path: Path) -> None:
     text = '{"user_id":1,"item_id":1,"timestamp":1}\n{"user_id":2,"item_id":2,"rating":3}\n'
     batch = read(written(tmp_path / "a.jsonl", text), batch_rows=1)
