@@ -174,6 +174,8 @@ def _tell(answer: Any, *, as_json: bool) -> None:
     else:
         print(answer.text)
     sys.stdout.flush()
+    if answer.error:
+        print(f"pwrank: {answer.error}", file=sys.stderr)
 
 
 def _module(name: str) -> Any:

@@ -2,9 +2,10 @@
 
 import argparse
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Answer:
     text: str
     data: Any
     exit_code: int = 0
+    error: str = ""
+    """What is wrong all the same, for standard error."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +70,11 @@ def a_count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
 
 
-def plain(text: str) -> str:
+def today(time_zone: str) -> date:
+    """The date that it is now in a zone."""
+    return datetime.now(UTC).astimezone(ZoneInfo(time_zone)).date()
+
+
+def plain(text: str, most: int = 60) -> str:
     """Titles and ids are input: control characters must not reach the terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:60]
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:most]

@@ -1,13 +1,24 @@
-"""Reads the first rows of each table and shows how they are understood; writes nothing."""
+"""Reads the first rows of each file and shows how they are understood; writes nothing."""
 
 import argparse
 import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flows.commands import Answer, add_config, plain
+from flows.commands import Answer, add_config, plain, today
 
 if TYPE_CHECKING:
-    from pwrank.landing.source_check import TableCheck
+    from pwrank.planning.source_check import FileCheck, TableCheck
+
+FILES_SHOWN = 10
+"""Of a table; of more, those that have rejects, and the newest."""
+
+ROW_SHOWN = 160
+"""Characters of an unusable row."""
+
+REFUSALS_SHOWN = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,29 +27,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Check the configuration and a sample of the newest file of each table."""
+    """Check the configuration and the first rows of each file."""
     from pwrank.config_file import load_config
-    from pwrank.landing.source_check import check_source
+    from pwrank.planning.source_check import check_source
     from pwrank.store import Store
 
     config = load_config(options.config, os.environ)
     Store(config.lake).check_version()
-    found = check_source(config)
+    found = check_source(config, as_of=today(config.time_zone), now=datetime.now(UTC))
     lines = [f"{options.config}: valid"]
     for table in found:
-        lines.append(
-            f"{table.table}: {table.files:,} files; of the first {table.rows:,} rows of "
-            f"{table.sample_file}, {table.usable:,} are usable"
-        )
-        lines += [f"  {count:,} rejected: {reason}" for reason, count in table.rejected.items()]
-        lines += _understood(table)
+        lines += _told(table)
+    data = [asdict(table) for table in found]
+    refusals = [refusal for table in found for refusal in table.refusals]
+    if refusals:
+        return Answer("\n".join(lines), data, exit_code=2, error=_refused(refusals))
     lines.append(f"next: pwrank run --config {options.config}")
-    return Answer("\n".join(lines), [table.__dict__ for table in found])
+    return Answer("\n".join(lines), data)
 
 
-def _understood(table: "TableCheck") -> list[str]:
-    """How the columns are read: a row, what is left aside, what is missing."""
-    lines = []
+def _refused(refusals: Sequence[str]) -> str:
+    more = len(refusals) - REFUSALS_SHOWN
+    lines = ["run will refuse: " + "\n".join(refusals[:REFUSALS_SHOWN])]
+    lines += [f"and {more} more; --json tells all"] if more > 0 else []
+    return "\n".join(lines)
+
+
+def _told(table: "TableCheck") -> list[str]:
+    """Its files, and how the columns are read: a row, what is left aside, what is missing."""
+    lines = [f"{table.table}: {table.files:,} file{'s' if table.files > 1 else ''}"]
+    shown = table.checked
+    if len(shown) > FILES_SHOWN:
+        bad = [file for file in shown if file.rejected or file.refusal][:FILES_SHOWN]
+        shown = (*bad, *(file for file in shown[-1:] if file not in bad))
+    for file in shown:
+        lines += _file_lines(file)
+    if len(shown) < len(table.checked):
+        rows = table.rows - sum(file.rows for file in shown)
+        usable = table.usable - sum(file.usable for file in shown)
+        more = len(table.checked) - len(shown)
+        lines.append(f"  and {more:,} more: {rows:,} rows looked at, {usable:,} usable")
+    if len(table.checked) < table.files:
+        older = table.files - len(table.checked)
+        lines.append(f"  and {older:,} older files that were not looked at")
     if table.example:
         row = (f"{name}={plain(str(value))}" for name, value in table.example.items())
         lines.append(f"  e.g. {', '.join(row)}")
@@ -51,4 +82,16 @@ def _understood(table: "TableCheck") -> list[str]:
             f"  {table.repeats:,} rows equal an earlier one and are kept, since without times they "
             'may be events of their own; [clean] repeated = "merge" leaves each pair once'
         )
+    return lines
+
+
+def _file_lines(file: "FileCheck") -> list[str]:
+    first = "" if file.whole else "first "
+    lines = [f"  {plain(file.file)}: {first}{file.rows:,} rows, {file.usable:,} usable"]
+    if file.refusal and not file.rows:
+        lines = [f"  {plain(file.file)}: not usable"]
+    for each in file.rejected:
+        # Of a row that may name somebody who was forgotten nothing is kept.
+        row = f": {plain(each.raw, ROW_SHOWN)}" if each.raw != '""' else ""
+        lines.append(f"    {each.rows:,} rejected: {each.reason}; e.g. line {each.line:,}{row}")
     return lines

@@ -5,9 +5,8 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
-from flows.commands import Answer, add_as_of, add_config
+from flows.commands import Answer, add_as_of, add_config, today
 
 if TYPE_CHECKING:
     from pwrank.plan_log import NightPlan, StagePlan
@@ -27,9 +26,8 @@ def run(options: argparse.Namespace) -> Answer:
     from tasks.planning import make_plan
 
     config = load_config(options.config, os.environ)
-    now = datetime.now(UTC)
-    as_of = options.as_of or now.astimezone(ZoneInfo(config.time_zone)).date()
-    plan = make_plan(open_run(config, as_of, now=now), retrain=options.retrain)
+    as_of = options.as_of or today(config.time_zone)
+    plan = make_plan(open_run(config, as_of, now=datetime.now(UTC)), retrain=options.retrain)
     at_once = min(config.runtime.shards_at_once, config.score.shards)
     seconds, most = total_seconds(plan, at_once)
     text = "\n".join([*stage_lines(plan), "", _total(plan, seconds, most)])

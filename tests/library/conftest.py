@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import shutil
 import signal
+from types import SimpleNamespace
 
 import pytest
 
 from flows import cli
+from flows.commands import Answer
 from tests.library.furnished_world import NEXT, USER, furnish, nights, show_off
 from tests.library.lively_world import (
     FIRST_NOW,
@@ -101,3 +105,19 @@ def _furnished(tmp_path_factory, tiny_encoder) -> World:
     nights(world, AS_OF, NEXT)
     show_off(world, USER)
     return world
+
+
+@pytest.fixture
+def stages(capsys):
+    """The stages of a night behind the same guard as the command `run`, without Prefect."""
+
+    def run(world: World, **sections) -> Told:
+        def night(_options) -> Answer:
+            done = stage_night(world.run(**sections))
+            return Answer(json.dumps(done.known.landed), done.known.landed)
+
+        options = argparse.Namespace(json=False, debug=False)
+        code = cli._guarded(SimpleNamespace(run=night), options)
+        return Told(code, *capsys.readouterr())
+
+    return run

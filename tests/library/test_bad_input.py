@@ -5,36 +5,16 @@ What can be mended row by row is counted as rejects instead, and the run goes on
 
 from __future__ import annotations
 
-import argparse
 import json
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
-from flows import cli
-from flows.commands import Answer
-from tests.library.tiny_world import AS_OF, World, some_items, stage_night
+from tests.library.tiny_world import AS_OF, World, some_items
 from tests.library.told import Told, lake_is_a_file, other_version
 
 COLUMNS = ("user_id", "item_id", "timestamp", "rating", "event")
 GOOD = ("u00", "001", "2024-03-03T10:00:00Z", 4, "view")
-
-
-@pytest.fixture
-def stages(capsys):
-    """The stages of a night behind the same guard as the command `run`, without Prefect."""
-
-    def run(world: World, **sections) -> Told:
-        def night(_options) -> Answer:
-            done = stage_night(world.run(**sections))
-            return Answer(json.dumps(done.known.landed), done.known.landed)
-
-        options = argparse.Namespace(json=False, debug=False)
-        code = cli._guarded(SimpleNamespace(run=night), options)
-        return Told(code, *capsys.readouterr())
-
-    return run
 
 
 def drop(rows, columns=COLUMNS):

@@ -105,14 +105,16 @@ def test_init_writes_a_configuration_that_loads_and_never_overwrites(tmp_path, c
 def test_check_shows_how_the_first_rows_are_understood_and_writes_nothing(tiny_world, capsys):
     assert cli.main(["check", "--config", str(tiny_world.config_file)]) == 0
     out = capsys.readouterr().out
-    assert "interactions: 8 files; of the first 12 rows of 2024-03-08.csv, 12 are usable" in out
-    assert "items: 1 files; of the first 20 rows" in out
+    assert "interactions: 8 files\n  2024-03-01.csv: 12 rows, 12 usable\n" in out
+    assert "items: 1 file\n  items.jsonl: 20 rows, 20 usable\n" in out
     assert f"next: pwrank run --config {tiny_world.config_file}" in out
     assert not tiny_world.store.lake.exists()
 
 
 def test_check_counts_equal_rows_where_times_do_not_tell_them_apart(tiny_world, capsys):
     rows = [("u1", "001", 4), ("u1", "001", 4), ("u1", "001", 5), ("u2", "001", 4)]
+    for path in tiny_world.drops.iterdir():
+        path.unlink()
     tiny_world.write_drop("2024-04-01.csv", rows, ("user_id", "item_id", "rating"))
     tiny_world.settings["source"] = {"columns": {"timestamp": ""}}
     for repeated, said in (("keep", True), ("merge", False)):

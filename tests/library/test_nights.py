@@ -10,7 +10,6 @@ import pytest
 
 from pwrank.errors import GateRefusedError, LakeError
 from pwrank.landing.demo_split import split_by_time
-from pwrank.landing.source_check import check_source
 from pwrank.publication import read_publication, read_rankings
 from pwrank.published_refs import read_night
 from pwrank.report.night import report_path, write_night_report
@@ -169,16 +168,6 @@ def test_a_published_night_is_still_readable_after_its_embeddings_were_merged(tr
         path.unlink()
     with pytest.raises(LakeError, match="its index are no longer in the lake; `pwrank run"):
         read_night(store, read_publication(store, AS_OF))
-
-
-def test_a_check_looks_at_the_newest_file_of_each_table(tiny_world):
-    rows = [("u", "001", "2024-03-09", 1, "e"), ("", "1", "", "", "")]
-    tiny_world.write_drop("2024-03-09.csv", rows)
-    found = {told.table: told for told in check_source(tiny_world.configure())}
-    assert set(found) == {"interactions", "items"}
-    told = found["interactions"]
-    assert (told.sample_file, told.files, told.rows, told.usable) == ("2024-03-09.csv", 9, 2, 1)
-    assert told.rejected == {"user_id is missing": 1}
 
 
 def test_a_log_is_split_at_a_midnight_with_the_newest_rows_held_out(tiny_world):

@@ -105,7 +105,7 @@ def test_init_writes_a_file_that_check_understands(tmp_path, monkeypatch, capsys
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\nu,i,2026-01-01\n")
     (tmp_path / "items.csv").write_text("item_id,title\ni,A kettle\n")
     assert main(["check"]) == 0
-    assert "1 are usable" in capsys.readouterr().out
+    assert "interactions.csv: 1 rows, 1 usable" in capsys.readouterr().out
 
 
 def test_check_tells_what_is_not_used_and_what_is_missing(tmp_path, monkeypatch, capsys):
