@@ -212,7 +212,7 @@ class TrainConfig(Section):
     loss: Literal["softmax", "bce", "gbce", "mse"] = "softmax"
     """Of the point-wise ranker over a user's candidates: a name in LOSSES."""
     epochs: PositiveInt = 20
-    """At most; early stopping decides."""
+    """At most in the search for when to stop; the final training takes as many as were best."""
     patience: NonNegativeInt = 2
     """Epochs without improvement on validation before stopping."""
     epoch_rows: PositiveInt = 300_000

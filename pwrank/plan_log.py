@@ -25,7 +25,7 @@ class StagePlan:
     why: str
     """In a few words: what there is to do, or why there is nothing."""
     work: Mapping[str, float] = field(default_factory=dict)
-    """Counts by what is counted: rows, texts, tokens, pairs."""
+    """Counts by what is counted: rows, texts, tokens, pairs; `…_most`: what one may come to."""
     flops: float = 0.0
     """Of its matrix products."""
     bytes: int = 0

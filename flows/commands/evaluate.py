@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=tuple(SLICES),
         metavar="NAME",
-        help=f"slices to print: {', '.join(SLICES)} (default: all of them)",
+        help=f"slices to tell: {', '.join(SLICES)} (default: all of them)",
     )
 
 
@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> Answer:
     """Judge the published lists, or the heads."""
     from flows.console import published_night
     from pwrank.config_file import load_config
+    from pwrank.evaluation.figures import SLICES
     from pwrank.evaluation.judging import judge
     from pwrank.report.night import rewrite_night_report
     from pwrank.store import Store
@@ -58,10 +59,12 @@ def run(options: argparse.Namespace) -> Answer:
     if options.pairs is not None:
         return _judge_ratings(store, config, night, options.pairs)
     evaluation = judge(store, config, publication, night, options.holdout)
-    told = {**evaluation.to_json(), "judged_by": options.holdout.name}
+    judged_by = {"judged_by": options.holdout.name}
+    told = evaluation.to_json() | judged_by
     report = rewrite_night_report(store, config, publication, night, told)
-    chosen = evaluation.table() if options.slices is None else evaluation.table(options.slices)
-    return Answer(f"{chosen}\nthe report now shows this: {report}", told)
+    slices = SLICES if options.slices is None else options.slices
+    text = f"{evaluation.table(slices)}\nthe report now shows this: {report}"
+    return Answer(text, evaluation.to_json(slices) | judged_by)
 
 
 def _judge_ratings(store: "Store", config: "Config", night: "NightRefs", pairs: Path) -> Answer:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from flows.commands import Answer, add_as_of, add_config, today
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pwrank.plan_log import NightPlan, StagePlan
 
 
@@ -47,13 +49,21 @@ def _line(stage: "StagePlan") -> str:
     if stage.seconds_most:
         seconds += f" to {stage.seconds_most:,.0f}"
     peak = f"{stage.peak_bytes // 1_000_000:,}" if stage.peak_bytes else "?"
-    shown = {name: count for name, count in stage.work.items() if "seconds" not in name}
-    work = ", ".join(f"{count:,.0f} {name.replace('_', ' ')}" for name, count in shown.items())
+    work = ", ".join(_counts(stage.work))
     return (
         f"{stage.stage:<9} {'reuse' if stage.reused else 'compute':<8} {seconds:>14} "
         f"{stage.flops / 1e9:>9,.0f} {stage.bytes / 1e9:>7.2f} {peak:>8}  {stage.why}"
         f"{'; ' + work if work else ''}"
     )
+
+
+def _counts(work: "Mapping[str, float]") -> "Iterator[str]":
+    """What is counted in words, what it may come to behind it."""
+    for name, count in work.items():
+        if "seconds" not in name and not name.endswith("_most"):
+            most = work.get(f"{name}_most")
+            limit = "" if most is None else f" of at most {most:,.0f}"
+            yield f"{count:,.0f}{limit} {name.replace('_', ' ')}"
 
 
 def total_seconds(plan: "NightPlan", at_once: int) -> tuple[float | None, float | None]:

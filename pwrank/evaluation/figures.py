@@ -96,13 +96,14 @@ class Evaluation:
 
         return max(rankers, key=strength, default="")
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only; null where a figure cannot be had."""
+    def to_json(self, slices: Container[str] = SLICES) -> dict[str, Any]:
+        """JSON values only, of these slices; null where a figure cannot be had."""
+        shown = {name: part for name, part in self.slices.items() if name in slices}
         return {
             "as_of": self.as_of.isoformat(),
             "exclude_seen": self.exclude_seen,
             "account": dict(self.account),
-            "slices": {name: part.to_json() for name, part in self.slices.items()},
+            "slices": {name: part.to_json() for name, part in shown.items()},
             "lists": {
                 ranker: {name: finite(value) for name, value in figures.items()}
                 for ranker, figures in self.lists.items()

@@ -19,8 +19,9 @@ from pwrank.ranker.training_cost import (
     EXPECTED_SHARE,
     TrainingCost,
     best_epochs,
-    epochs_in_all,
+    final_epochs,
     measure_training,
+    search_epochs,
     training_bytes,
 )
 from pwrank.ranker.user_blocks import BLOCK_USERS
@@ -195,9 +196,16 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
         best = best or best_epochs(cost, counts.interactions, config)
         together = round(cost.together / world.items_share)
     best = best or config.epochs * EXPECTED_SHARE
-    expected, most = epochs_in_all(best, config), epochs_in_all(config.epochs, config)
+    search, final, most = search_epochs(best, config), final_epochs(best), 2 * config.epochs
+    expected = search + final
     flops = cost.epoch_flops * read * expected + cost.other_flops if cost else 0.0
-    work = {"interactions": counts.interactions, "epochs": expected, "epochs_most": most}
+    work = {
+        "interactions": counts.interactions,
+        "search_epochs": search,
+        "search_epochs_most": config.epochs,
+        "final_epochs": final,
+        "final_epochs_most": config.epochs,
+    }
     plan = StagePlan("train", False, done.why_train, work)
     extra = training_bytes(counts.items, min(together, config.ease_items), config)
     plan = replace(plan, peak_bytes=before + extra)

@@ -64,12 +64,17 @@ class TrainingCost:
     """A barely trained ranker of the same form, for timing what comes after."""
 
 
-def epochs_in_all(best: float, config: TrainConfig) -> float:
-    """Epochs of a training whose search is best after `best`, its final ones included.
+def search_epochs(best: float, config: TrainConfig) -> float:
+    """Epochs of a search for when to stop that is best after `best`."""
+    return min(best + config.patience + 1, config.epochs)
 
-    Each is a pass over about the whole log.
+
+def final_epochs(best: float) -> float:
+    """Epochs of the training on everything that follows such a search.
+
+    Each, as one of the search, is a pass over about the whole log.
     """
-    return min(best + config.patience + 1, config.epochs) + max(best, 1)
+    return max(best, 1)
 
 
 def best_epochs(cost: TrainingCost, interactions: int, config: TrainConfig) -> float:

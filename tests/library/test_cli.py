@@ -191,3 +191,11 @@ def test_evaluate_judges_the_published_lists(answer, world, tmp_path):
     published = told["slices"]["all"]["rankers"]["published"]
     assert published["ndcg@10"]["value"] == pytest.approx(1.0)
     assert "NDCG@10" in answer("evaluate", "--holdout", tmp_path / "held-out.csv")
+
+
+def test_evaluate_tells_the_slices_that_were_asked_for(answer, world, tmp_path):
+    listed = stage_night(world.run()).rankings.filter(pl.col("rank") == 1)
+    listed.select("user_id", "item_id").write_csv(tmp_path / "held-out.csv")
+    asked = ("evaluate", "--holdout", tmp_path / "held-out.csv", "--slices", "cold_items", "all")
+    assert set(json.loads(answer(*asked, "--json"))["slices"]) == {"all", "cold_items"}
+    assert "items with no interaction" not in answer(*asked)

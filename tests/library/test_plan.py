@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -207,7 +208,8 @@ def test_earlier_nights_tell_the_seconds_in_proportion_to_the_work(trained_world
     train = plan.stage("train")
     assert train.work["seconds_per_epoch"] == pytest.approx(10 * grown)
     assert train.work["seconds_besides"] == pytest.approx(20 * grown)
-    assert train.seconds == pytest.approx((20 + 10 * train.work["epochs"]) * grown)
+    epochs = train.work["search_epochs"] + train.work["final_epochs"]
+    assert train.seconds == pytest.approx((20 + 10 * epochs) * grown)
     assert plan.stage("embed").seconds == pytest.approx(20 * 10_010 / 100_000, rel=0.01)
     users = work(plan, "score")["users"] / night.staged.figures["users"]
     assert plan.stage("score").seconds == pytest.approx(50 * users)
@@ -277,6 +279,7 @@ def test_the_command_tells_it_as_text_and_as_data(tiny_world, command):
     told = command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF)
     assert told.code == 0, told.err
     assert "no model of this encoder" in told.out
+    assert re.search(r", 2 of at most 2 search epochs, [12] of at most 2 final epochs\n", told.out)
     data = json.loads(
         command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF, "--json").out
     )
