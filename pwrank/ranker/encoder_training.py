@@ -232,9 +232,18 @@ def _chunk_loss(ranker: Ranker, task: EncoderTask, chunk: Chunk, drawn: IntArray
     return weighted_mean(losses, target.weight)
 
 
+def rows_of(vectors: Tensor, places: Tensor) -> Tensor:
+    """vectors (n, dim) at places of any shape.
+
+    As an embedding: what flows back to a row is summed in one order. `vectors[places]` lets threads
+    add in the order in which they come, and two trainings of one log differ from then on.
+    """
+    return functional.embedding(places, vectors)
+
+
 def full_losses(ranker: Ranker, task: EncoderTask, target: Targets, vectors: Tensor) -> Tensor:
     """(r,) cross-entropy against every item; vectors (n, dim)."""
-    states = ranker.history_encoder(target.batch, vectors[target.batch.item])[:, :-1]
+    states = ranker.history_encoder(target.batch, rows_of(vectors, target.batch.item))[:, :-1]
     taste, gates = ranker.user_states(target.of_places(states))
     logits = taste @ vectors.T + _prior(gates, task.prior[target.snapshot])
     return functional.cross_entropy(logits.float(), target.item, reduction="none")
@@ -245,13 +254,13 @@ def sampled_losses(
 ) -> Tensor:
     """(r,) cross-entropy against drawn items (m,), corrected for how often each is drawn."""
     vectors = ranker.item_encoder(task.inputs, items.item)
-    states = ranker.history_encoder(target.batch, vectors[items.own])[:, :-1]
+    states = ranker.history_encoder(target.batch, rows_of(vectors, items.own))[:, :-1]
     taste, gates = ranker.user_states(target.of_places(states))
     basis = task.prior[:, items.drawn][target.snapshot]
-    logits = taste @ vectors[items.negative].T + _prior(gates, basis)
+    logits = taste @ rows_of(vectors, items.negative).T + _prior(gates, basis)
     logits = subtract_log_frequency(logits.float(), log_frequency)
     logits = mask_accidental_hits(logits, items.drawn, target.item)
-    positive = (taste * vectors[target.of_places(items.own)]).sum(-1)
+    positive = (taste * rows_of(vectors, target.of_places(items.own))).sum(-1)
     positive = positive + (gates * task.prior[target.snapshot, target.item]).sum(-1)
     logits = torch.cat([positive.unsqueeze(1).float(), logits], dim=1)
     return torch.logsumexp(logits, dim=1) - logits[:, 0]
