@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pwrank.config import Config
     from pwrank.published_refs import NightRefs
-    from pwrank.store import Store
+    from pwrank.store import Progress, Store
 
 
 def check_before(path: Path) -> "Config":
@@ -29,7 +29,7 @@ def check_before(path: Path) -> "Config":
 
 @contextlib.contextmanager
 def stage_lines() -> Iterator[None]:
-    """One line on standard error when a stage begins or ends."""
+    """On standard error a line when a step ends, and where no bar shows it, when it starts."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("pwrank")
@@ -39,6 +39,17 @@ def stage_lines() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def watched(step: str, unit: str, total: int | None = None) -> "Iterator[Progress]":
+    """Show how far a step is that is no stage of a run; the block is given what takes its units."""
+    from tasks.progress import note_start, progress_bar
+
+    with stage_lines():
+        note_start(step)
+        with progress_bar(step, unit, total) as progress:
+            yield progress
 
 
 def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]]]:

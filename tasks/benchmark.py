@@ -20,7 +20,7 @@ from pwrank.ingest import land_drops
 from pwrank.published_refs import NightRefs
 from pwrank.run import Run
 from tasks.measuring import logger, measured
-from tasks.progress import progress_bar
+from tasks.progress import note_start, progress_bar
 from tasks.retries import STAGE
 
 
@@ -28,6 +28,7 @@ from tasks.retries import STAGE
 def hold_out(config: Config, rule: SplitRule, end: date | None, now: datetime) -> BoardSplit:
     """Source -> a lake without the held-out interactions, and those beside it."""
     store = open_landed(config)
+    note_start("hold out")
     with progress_bar("hold out", "files") as progress:
         land_drops(store, config, now=now, progress=progress)
     split = split_log(config, rule, end=end, now=now)

@@ -15,6 +15,7 @@ from pwrank.published_refs import DEGRADED
 from pwrank.run import Run
 from pwrank.stage_log import StageRecord, write_stage_record
 from pwrank.store import Progress
+from tasks.progress import note_start
 
 logger = logging.getLogger("pwrank")
 """Told to standard error by `pwrank run`, and to Prefect's UI (PREFECT_LOGGING_EXTRA_LOGGERS)."""
@@ -56,8 +57,13 @@ def degraded_note(ref: DatasetRef) -> str:
 
 
 @contextlib.contextmanager
-def measured(run: Run, stage: str) -> Iterator[Measured]:
-    """Time the block; record and tell it when it ends well."""
+def measured(run: Run, stage: str, *, noted: bool = True) -> Iterator[Measured]:
+    """Time the block; record and tell it when it ends well.
+
+    noted: whether its start is told, too, where no terminal shows a bar.
+    """
+    if noted:
+        note_start(stage)
     told = Measured()
     yield told
     seconds = time.perf_counter() - told.started

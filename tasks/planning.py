@@ -21,10 +21,14 @@ whole: some .6 s per 100,000 items, .1 s per million interactions."""
 
 def make_plan(run: Run, *, retrain: bool = False) -> NightPlan:
     """Plan a night, measuring for some seconds what earlier nights do not tell; keep the plan."""
-    measure = Measure(time.perf_counter, peak_memory, calibrate=True)
+    measure = Measure(time.perf_counter, peak_memory, calibrate=True, tell=_tell)
     plan = plan_night(run, measure, find_waiting(run), force=retrain)
     write_plan(run.store, plan)
     return plan
+
+
+def _tell(step: str) -> None:
+    logger.info("plan: %s", step)
 
 
 def note_plan(run: Run, *, retrain: bool = False) -> None:
@@ -35,7 +39,13 @@ def note_plan(run: Run, *, retrain: bool = False) -> None:
         made = read_plan(run.store, run.as_of)
         if made and made.inputs == inputs:
             return
-        measure = Measure(time.perf_counter, peak_memory, calibrate=False, share_bytes=QUICK_BYTES)
+        measure = Measure(
+            time.perf_counter,
+            peak_memory,
+            calibrate=False,
+            tell=logger.debug,
+            share_bytes=QUICK_BYTES,
+        )
         write_plan(run.store, plan_night(run, measure, waiting, force=retrain))
     except PwrankError as error:
         logger.debug("no plan: %s", first_line(error))  # the stage that meets it tells of it

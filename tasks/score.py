@@ -18,7 +18,7 @@ from tasks.retries import STAGE
 def score(shard: int, run: Run, night: NightRefs) -> int:
     """Histories of a shard -> one staged part. Returns its rows."""
     with (
-        measured(run, f"score-{shard:05d}") as told,
+        measured(run, f"score-{shard:05d}", noted=False) as told,
         progress_bar(f"score {shard}", "users") as progress,
     ):
         part = score_users(run, night, shard=shard, progress=progress)

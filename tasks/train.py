@@ -26,7 +26,7 @@ def train(
     force: bool = False,
 ) -> DatasetRef:
     """Interactions, items, embeddings -> a ranker (safetensors, JSON, model card)."""
-    with measured(run, "train") as told, progress_bar("train", "batches") as progress:
+    with measured(run, "train") as told, progress_bar("train", "epochs") as progress:
         ref = train_ranker(
             run,
             histories=histories,

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Compare two publications and attribute what changed."""
-    from flows.console import publication_of
+    from flows.console import publication_of, watched
     from pwrank.comparison.attribution import FACTORS, Stages, attribute
     from pwrank.comparison.lake import compare_dates, sample_of
     from pwrank.config_file import load_config
@@ -44,7 +44,6 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.publication import read_rankings
     from pwrank.score import score_shard
     from pwrank.store import Store
-    from tasks.progress import progress_bar
 
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
@@ -58,7 +57,7 @@ def run(options: argparse.Namespace) -> Answer:
     if len(users):
         with (
             tempfile.TemporaryDirectory(prefix="pwrank-diff-") as scratch,
-            progress_bar("diff", "factors", total=len(FACTORS)) as progress,
+            watched("diff", "factors", total=len(FACTORS)) as progress,
         ):
             why = attribute(
                 store,

@@ -46,19 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Judge the published lists, or the heads."""
-    from flows.console import published_night
+    from flows.console import published_night, stage_lines
     from pwrank.config_file import load_config
     from pwrank.evaluation.figures import SLICES
     from pwrank.evaluation.judging import judge
     from pwrank.report.night import rewrite_night_report
     from pwrank.store import Store
+    from tasks.progress import note_start
 
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
     if options.pairs is not None:
         return _judge_ratings(store, config, night, options.pairs)
-    evaluation = judge(store, config, publication, night, options.holdout)
+    with stage_lines():
+        note_start("evaluate")
+        evaluation = judge(store, config, publication, night, options.holdout)
     judged_by = {"judged_by": options.holdout.name}
     told = evaluation.to_json() | judged_by
     report = rewrite_night_report(store, config, publication, night, told)
@@ -68,9 +71,9 @@ def run(options: argparse.Namespace) -> Answer:
 
 
 def _judge_ratings(store: "Store", config: "Config", night: "NightRefs", pairs: Path) -> Answer:
+    from flows.console import watched
     from pwrank.evaluation.rated_pairs import judge_ratings, ratings_table
-    from tasks.progress import progress_bar
 
-    with progress_bar("score", "pairs") as progress:
+    with watched("score", "pairs") as progress:
         figures = judge_ratings(store, config, night, pairs, progress=progress)
     return Answer(ratings_table(figures), figures)

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Forget, or tell what would be touched."""
+    from flows.console import watched
     from pwrank.config_file import load_config
     from pwrank.errors import ConfigError, LakeError
     from pwrank.forget import forget, look_for, person_of
@@ -45,7 +46,6 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.locks import whole_lake
     from pwrank.report.users import as_user_ids
     from pwrank.store import Store
-    from tasks.progress import progress_bar
 
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> Answer:
     user = as_user_ids(store, [options.user]).item()
     person = person_of(store, user, secrets.token_hex(32))
     files = len(lake_files(store.lake))
-    with progress_bar("forget", "files", total=files) as progress:
+    with watched("forget", "files", total=files) as progress:
         if not options.yes:
             return _plan(look_for(store, person, progress), options.pairs)
         with whole_lake(store, holder):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from flows import console
 from flows.commands import Answer, add_as_of, add_config, today
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def run(options: argparse.Namespace) -> Answer:
 
     config = load_config(options.config, os.environ)
     as_of = options.as_of or today(config.time_zone)
-    plan = make_plan(open_run(config, as_of, now=datetime.now(UTC)), retrain=options.retrain)
+    with console.stage_lines():
+        plan = make_plan(open_run(config, as_of, now=datetime.now(UTC)), retrain=options.retrain)
     at_once = min(config.runtime.shards_at_once, config.score.shards)
     seconds, most = total_seconds(plan, at_once)
     text = "\n".join([*stage_lines(plan), "", _total(plan, seconds, most)])

@@ -28,20 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Score the pairs and write them, in their order."""
-    from flows.console import published_night
+    from flows.console import published_night, watched
     from pwrank.config_file import load_config
     from pwrank.datasets import IdTypes
     from pwrank.lists.pairs import add_scores
     from pwrank.store import Store
     from pwrank.user_files import check_out, read_user_file, write_user_file
-    from tasks.progress import progress_bar
 
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     publication, night = published_night(store, options.as_of)
     check_out(options.out, brought=options.pairs, lake=config.lake)
     pairs = read_user_file(options.pairs, config, store.id_types() or IdTypes())
-    with progress_bar("score", "pairs", total=pairs.frame.height) as progress:
+    with watched("score", "pairs", total=pairs.frame.height) as progress:
         scored = add_scores(store, night, pairs, heads=options.heads, progress=progress)
     write_user_file(scored, options.out)
     without_id = int(pairs.without_id.sum())

@@ -55,6 +55,8 @@ class Measure:
     """Largest resident memory of this process so far, in bytes."""
     calibrate: bool
     """Whether what earlier nights do not tell is measured now."""
+    tell: Callable[[str], None]
+    """Called with what begins now and may take seconds."""
     share_bytes: int = SHARE_BYTES
 
 
@@ -149,13 +151,12 @@ def _embed(night: _Night) -> StagePlan:
     record = night.records.get("embed")
     rate: EmbedRate | None = None
     if night.measure.calibrate and len(counts.sample):
+        night.measure.tell("timing the encoder")
         rate = measure_encoder(counts.sample["text"], config, night.measure.clock)
     each = rate.tokens_per_text if rate else earlier.tokens_per_text(record) or 0.0
-    seconds = (
-        rate.loading + rate.token * each * missing
-        if rate
-        else earlier.embed_seconds(record, each * missing)
-    )
+    seconds = earlier.embed_seconds(record, each * missing)
+    if rate:
+        seconds = rate.loading + rate.token * each * missing
     width = identify_encoder(config.encoder).files.width
     return StagePlan(
         "embed",
@@ -183,6 +184,7 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
     best = earlier.best_epochs(record, run.config)
     cost, together = None, counts.items
     if known is None and night.measure.calibrate and (world := night.world()):
+        night.measure.tell("timing a small training")
         cost = measure_training(
             world.log,
             world.catalogue,
@@ -270,6 +272,7 @@ def _measure_scoring(night: _Night, cost: TrainingCost | None) -> ScoreRate | No
         ranker = load_ranker(night.run.store.lake / night.done.model.path)
     if ranker is None:
         return None
+    night.measure.tell("timing the scoring")
     rate = measure_scoring(
         ranker,
         world.log,

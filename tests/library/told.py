@@ -17,10 +17,12 @@ class Told:
     err: str
 
     def refuses(self, parts) -> None:
-        """Exit code 2 and at most three lines that hold these parts."""
+        """Exit code 2 and at most three lines that hold these parts, after what was begun."""
         assert self.code == 2, self
-        assert 1 <= len(self.err.strip().splitlines()) <= 3, self.err
-        assert self.err.startswith("pwrank: ")
+        begun, _, error = self.err.rpartition("pwrank: ")
+        assert 1 <= len(error.strip().splitlines()) <= 3, self.err
+        steps = (": started", ": timing ")
+        assert all(any(step in line for step in steps) for line in begun.splitlines()), begun
         assert "Traceback" not in self.err
         for part in parts:
             assert part in self.err
