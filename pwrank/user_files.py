@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gzip
+import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ ALIASES = {
 }
 """Names that a caller's file may have for the ids, after the configured ones."""
 
-WRITERS = (".csv", ".parquet", ".jsonl")
+WRITERS = (".csv", ".tsv", ".parquet", ".jsonl")
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 FORMATS = "bring a .csv, .tsv or .jsonl (each also .gz) or .parquet file"
 
@@ -72,8 +75,8 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
     check_out(path)
     try:
         with replacing(path) as temporary:
-            if path.suffix == ".csv":
-                frame.write_csv(temporary)
+            if path.suffix in SEPARATORS:
+                frame.write_csv(temporary, separator=SEPARATORS[path.suffix])
             elif path.suffix == ".parquet":
                 frame.write_parquet(temporary, compression="zstd")
             else:
@@ -129,11 +132,36 @@ def _parse(path: Path) -> pl.DataFrame:
     if name.endswith(".parquet"):
         return pl.read_parquet(path)
     if name.endswith((".jsonl", ".ndjson")):
-        packed = path.name.lower().endswith(".gz")
-        return pl.read_ndjson(gzip.decompress(path.read_bytes()) if packed else path)
+        content, packed = path.read_bytes(), path.name.lower().endswith(".gz")
+        return _parse_json(path, gzip.decompress(content) if packed else content)
     # Every value stays text, so that ids keep their spelling.
-    separator = "\t" if name.endswith(".tsv") else ","
+    separator = SEPARATORS.get(Path(name).suffix, ",")
     return pl.read_csv(path, infer_schema=False, separator=separator)
+
+
+def _parse_json(path: Path, content: bytes) -> pl.DataFrame:
+    """One object a line. Raises SourceError naming the first line that is none."""
+    try:
+        # Of all lines: ids that begin as numbers may be words further down.
+        return pl.read_ndjson(content, infer_schema_length=None)
+    except pl.exceptions.NoDataError:
+        raise
+    except pl.exceptions.PolarsError:
+        for number, line in enumerate(content.splitlines(), start=1):
+            if fault := _fault_of(line):
+                raise SourceError(f"{path}: line {number:,} {fault}; mend it") from None
+        raise
+
+
+def _fault_of(line: bytes) -> str:
+    """Why a line is no JSON object; '' if it is one, or blank."""
+    if not line.strip():
+        return ""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"is not valid JSON ({first_line(error)})"
+    return "" if isinstance(found, dict) else "is not a JSON object"
 
 
 def find_column(columns: Sequence[str], path: Path, role: str, configured: str) -> str:

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> Answer:
     from flows.console import published_night, watched
     from pwrank.config_file import load_config
     from pwrank.datasets import IdTypes
-    from pwrank.lists.pairs import add_scores
+    from pwrank.lists.pairs import HEADS, add_scores
     from pwrank.store import Store
     from pwrank.user_files import check_out, read_user_file, write_user_file
 
@@ -44,13 +44,20 @@ def run(options: argparse.Namespace) -> Answer:
         scored = add_scores(store, night, pairs, heads=options.heads, progress=progress)
     write_user_file(scored, options.out)
     without_id = int(pairs.without_id.sum())
+    has_heads = options.heads and not all(scored[name].is_null().all() for name in HEADS)
     data = {
         "rows": scored.height,
         "without_id": without_id,
+        "heads": has_heads,
         "as_of": publication["as_of"],
         "out": str(options.out),
     }
     text = f"{scored.height - without_id:,} pairs scored as of {data['as_of']}: {options.out}"
     if without_id:
         text += f"\n{without_id:,} rows without a user or item id have no score"
+    if options.heads and not has_heads and without_id < scored.height:
+        text += (
+            "\nlike and rating are empty: the model of this date learned no ratings; its log has "
+            "none; name the column as rating under [source.columns] and run again"
+        )
     return Answer(text, data)

@@ -76,6 +76,37 @@ def auc(labels: Floats, scores: Floats) -> float:
     return float(figures["auc"][0]) if figures.height else float("nan")
 
 
+def auc_shares(pairs: pl.DataFrame) -> pl.DataFrame:
+    """`user_id, share`, by user_id: how far each user's pairs move the AUC of all, to first order.
+
+    pairs: `user_id, label, score`. The shares of users drawn again, added to the AUC, are its
+    values among such users: the structural components of DeLong et al. (1988), summed over what
+    belongs together (Obuchowski 1997). They sum to 0; NaN where one class is absent.
+    """
+    positive = pl.col("label") > 0
+    counts = {"positives": positive.sum(), "negatives": (~positive).sum()}
+    below = (pl.col("place") - pl.col("own_place")) / pl.col("others")
+    ranked = (
+        pairs.select(
+            "user_id",
+            positive.alias("positive"),
+            pl.col("score").rank("average").alias("place"),
+            pl.col("score").rank("average").over(positive).alias("own_place"),
+            **counts,
+        )
+        .with_columns(
+            own=pl.when("positive").then("positives").otherwise("negatives"),
+            others=pl.when("positive").then("negatives").otherwise("positives"),
+        )
+        .with_columns(won=pl.when("positive").then(below).otherwise(1.0 - below))
+    )
+    area = pl.col("won").filter("positive").mean()
+    share = ((pl.col("won") - area) / pl.col("own")).fill_null(float("nan"))
+    return (
+        ranked.select("user_id", share=share).group_by("user_id").agg(pl.col("share").sum())
+    ).sort("user_id")
+
+
 def user_auc(pairs: pl.DataFrame) -> pl.DataFrame:
     """`user_id, auc` for users with both classes, by user_id. pairs: `user_id, label, score`.
 

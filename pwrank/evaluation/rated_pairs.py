@@ -22,6 +22,7 @@ from pwrank.evaluation.figures import finite
 from pwrank.evaluation.metrics import Floats, bootstrap_means, interval
 from pwrank.evaluation.pointwise_metrics import (
     auc,
+    auc_shares,
     calibration_error,
     calibration_noise,
     reliability,
@@ -103,6 +104,11 @@ def _with_heads(
     """user_id, item_id, rating as it was given, and the heads: like, pwrank."""
     brought = read_user_file(path, config, store.id_types() or IdTypes())
     name = config.source.columns.rating
+    if not name:
+        raise SourceError(
+            f'{path}: rating = "" under [source.columns] says that there are no ratings; '
+            "name their column to judge by it"
+        )
     if name not in brought.frame.columns:
         columns = ", ".join(brought.frame.columns)
         raise SourceError(f"{path}: no column {name!r} to judge by (columns: {columns})")
@@ -177,16 +183,17 @@ def _figures(
     whole = columns[:, :3].sum(axis=0) / columns[:, 3].sum()
     by_user = user_auc(frame)["auc"].to_numpy()
     areas = bootstrap_means(by_user[:, None], np.random.default_rng(seed))
-    alone = {
-        "auc": auc(liked, order),
-        "calibration_error": calibration_error(reliability(liked, like)),
-    }
+    shares = auc_shares(frame.select("user_id", "label", "score"))["share"].to_numpy()
+    moved = len(shares) * bootstrap_means(shares[:, None], np.random.default_rng(seed))[:, 0]
+    area, error = auc(liked, order), calibration_error(reliability(liked, like))
     return {
         "rmse": _figure(float(np.sqrt(whole[0])), np.sqrt(means[:, 0])),
         "mae": _figure(float(whole[1]), means[:, 1]),
         "user_auc": _figure(float(by_user.mean()) if len(by_user) else np.nan, areas[:, 0]),
         "log_loss": _figure(float(whole[2]), means[:, 2]),
-        **{name: {"value": finite(v), "low": None, "high": None} for name, v in alone.items()},
+        "auc": _figure(area, np.clip(area + moved, 0.0, 1.0)),
+        # Of users drawn again it would be larger: what chance adds is `calibration_noise`.
+        "calibration_error": {"value": finite(error), "low": None, "high": None},
     }
 
 

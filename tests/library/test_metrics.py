@@ -246,6 +246,28 @@ def test_auc_counts_pairs_in_order_and_ties_as_half():
     assert math.isnan(pointwise.auc([1, 1], [0.1, 0.2]))
 
 
+def test_shares_of_users_tell_what_the_auc_is_among_users_drawn_again():
+    rng = np.random.default_rng(3)
+    user = rng.integers(0, 150, 3000)
+    label = (rng.random(3000) < 0.3 + 0.3 * (user % 2)).astype(float)
+    score = np.round(label + user % 2 + rng.normal(0, 1.5, 3000), 1)  # ties, and users that differ
+    pairs = pl.DataFrame({"user_id": user, "label": label, "score": score})
+    shares = pointwise.auc_shares(pairs)
+    assert shares["user_id"].to_list() == sorted(set(user.tolist()))
+    assert shares["share"].sum() == pytest.approx(0, abs=1e-12)
+    rows, whole = {u: np.flatnonzero(user == u) for u in range(150)}, pointwise.auc(label, score)
+    drawn = rng.integers(0, 150, (300, 150))
+    told = [whole + shares["share"].to_numpy()[users].sum() for users in drawn]
+    again = [np.concatenate([rows[u] for u in users]) for users in drawn]
+    exact = [pointwise.auc(label[chosen], score[chosen]) for chosen in again]
+    assert np.std(np.subtract(told, exact)) < 0.1 * np.std(exact)
+    assert np.quantile(told, [0.025, 0.975]) == pytest.approx(
+        np.quantile(exact, [0.025, 0.975]), abs=0.1 * np.std(exact)
+    )
+    one_class = pointwise.auc_shares(pairs.with_columns(label=pl.lit(1.0)))["share"]
+    assert one_class.is_nan().all()
+
+
 def test_user_auc_leaves_out_users_with_one_class():
     pairs = pl.DataFrame(
         {"user_id": list("aabbc"), "label": [0, 1, 1, 0, 1], "score": [0.1, 0.9, 0.2, 0.3, 0.5]}

@@ -54,7 +54,7 @@ def test_every_ranker_has_every_figure_and_an_interval_around_it(night, brought)
     assert list(told["rankers"]) == ["pwrank", "user + item", "factorisation"]
     for figures in told["rankers"].values():
         assert set(figures) == set(METRICS)
-        for name in ("rmse", "mae", "user_auc", "log_loss"):
+        for name in ("rmse", "mae", "auc", "user_auc", "log_loss"):
             assert figures[name]["low"] <= figures[name]["value"] <= figures[name]["high"]
     table = ratings_table(told)
     assert len(table.splitlines()) == 5
@@ -70,6 +70,14 @@ def test_a_file_without_ratings_is_refused_with_the_columns_it_has(night, brough
         judged(night, brought(PAIRS.drop("rating")))
     with pytest.raises(SourceError, match="no row has a user, an item and a rating"):
         judged(night, brought(PAIRS.with_columns(rating=pl.lit("good"))))
+
+
+def test_where_the_source_is_said_to_have_no_ratings_there_are_none_to_judge_by(night, brought):
+    columns = night.run.config.source.columns.model_copy(update={"rating": ""})
+    source = night.run.config.source.model_copy(update={"columns": columns})
+    config = night.run.config.model_copy(update={"source": source})
+    with pytest.raises(SourceError, match=r'rating = "" under .* says that there are no ratings'):
+        judge_ratings(night.run.store, config, night.refs, brought())
 
 
 def test_one_command_prints_the_table_and_gives_json(published_world, command, brought):

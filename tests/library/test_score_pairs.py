@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError
 from pwrank.lists.pairs import add_scores
 from pwrank.user_files import read_user_file, write_user_file
+from tests.library.tiny_world import stage_night
 
 IDS = IdTypes()
 PAIRS = pl.DataFrame(
@@ -77,7 +79,7 @@ def test_more_users_than_a_batch_come_back_in_order(night, brought, monkeypatch)
     assert_frame_equal(scored(night, brought()), whole, check_exact=True)
 
 
-@pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet", "pairs.jsonl"])
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.tsv", "pairs.parquet", "pairs.jsonl"])
 def test_every_format_goes_round_trip(night, brought, tmp_path, name):
     told = scored(night, brought(name=name))
     write_user_file(told, tmp_path / f"out-{name}")
@@ -138,6 +140,25 @@ def test_text_ids_of_an_integer_lake_are_read_and_others_are_nobody(night, tmp_p
     assert pairs.item_id.to_list() == [7, 8]
 
 
+def test_ids_of_a_jsonl_file_may_begin_as_numbers(night, tmp_path):
+    lines = ['{"user_id": 1, "item_id": "004"}'] * 300 + ['{"user_id": "u03", "item_id": 4}']
+    (tmp_path / "p.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    pairs = read_user_file(tmp_path / "p.jsonl", night.run.config, IDS)
+    assert (pairs.user_id[0], pairs.user_id[-1], pairs.item_id[-1]) == ("1", "u03", "4")
+
+
+def test_heads_of_a_log_without_ratings_are_told_to_be_empty(tiny_world, command, tmp_path):
+    tiny_world.settings = {"source": {"columns": {"rating": ""}}}
+    stage_night(tiny_world.run()).publish()
+    (tmp_path / "p.csv").write_text("user_id,item_id\nu03,004\n", encoding="utf-8")
+    asked = ("score", "--config", tiny_world.config_file, "--pairs", tmp_path / "p.csv")
+    told = command(*asked, "--out", tmp_path / "o.csv", "--heads")
+    assert "like and rating are empty: the model of this date learned no ratings" in told.out
+    told = command(*asked, "--out", tmp_path / "o.csv", "--heads", "--json")
+    assert json.loads(told.out)["heads"] is False
+    assert "empty" not in command(*asked, "--out", tmp_path / "o.csv").out
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -146,7 +167,10 @@ def test_text_ids_of_an_integer_lake_are_read_and_others_are_nobody(night, tmp_p
         ("header.csv", b"user_id,item_id\n", "no rows"),
         ("p.csv", b"usr_id,item_id\na,b\n", r"no column 'user_id' .*did you mean 'usr_id'"),
         ("p.parquet", b"PAR1 this is not parquet", "cannot be read"),
-        ("p.jsonl", b'{"user_id": 1,,}\n', "cannot be read"),
+        ("p.jsonl", b'{"user_id": 1,,}\n', "line 1 is not valid JSON"),
+        ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n\n{"user_id": torn\n', "line 3 is not valid"),
+        ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n[1, 2]\n', "line 2 is not a JSON object"),
+        ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n{"user_id": "\xff"}\n', "line 2 is not"),
         ("p.jsonl.gz", b"not packed", r"cannot be read .*bring a"),
         ("p.csv", b"user_id,item_id\n\xff\xfe,b\n", "cannot be read"),
     ],
@@ -160,7 +184,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_fact(night, tmp_path, name
 
 def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
     for path, told in (
-        (tmp_path / "out.xlsx", r"unknown ending; use one of \.csv, \.parquet, \.jsonl"),
+        (tmp_path / "out.xlsx", r"unknown ending; use one of \.csv, \.tsv, \.parquet"),
         (tmp_path / "no folder" / "out.csv", r"cannot be written \(no folder .*/no folder\)"),
     ):
         with pytest.raises(SourceError, match=told):
