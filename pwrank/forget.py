@@ -62,6 +62,14 @@ def person_of(store: Store, user_id: str | int, salt: str) -> Person:
     return Person(user_id, Suppression(suppression.salt, known))
 
 
+def forgotten_at(store: Store, person: Person) -> str | None:
+    """When the person was forgotten, in ISO 8601; None if they never were, or not to the end."""
+    people = read_record(store)["people"]
+    return next(
+        (one["done_at"] for one in people if one["hash"] in person.suppression.hashes), None
+    )
+
+
 def look_for(store: Store, person: Person, progress: Progress | None = None) -> Search:
     """Search every file of the lake. Raises LakeError for one that cannot be read."""
     findings = []

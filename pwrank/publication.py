@@ -55,27 +55,6 @@ def read_publication(store: Store, as_of: date) -> dict[str, Any]:
     return read_json(publication_path(store, as_of))
 
 
-def remember(store: Store, publication: Mapping[str, Any]) -> None:
-    """Keep what makes a date again as it was when its record is retired, or damaged and removed."""
-    told = {name: publication.get(name, {}) for name in ("as_of", "known_at", "degraded")}
-    model = {name: publication["inputs"]["model"][name] for name in ("as_of", "key")}
-    path = _remembered_path(store, date.fromisoformat(publication["as_of"]))
-    write_json(path, {**told, "inputs": {"model": model}})
-
-
-def read_earlier(store: Store, as_of: date) -> dict[str, Any] | None:
-    """What is kept of a date that is or was published; None if it never was."""
-    for path in (publication_path(store, as_of), _remembered_path(store, as_of)):
-        with contextlib.suppress(FileNotFoundError):
-            return read_json(path)
-    return None
-
-
-def _remembered_path(store: Store, as_of: date) -> Path:
-    # Named when only retired dates were remembered.
-    return store.control / "retired" / f"as_of={as_of}.json"
-
-
 def published_dates(store: Store) -> list[date]:
     """Dates with a publication, oldest first."""
     names = (path.stem for path in (store.control / "published").glob("as_of=*.json"))
@@ -124,8 +103,11 @@ def follow_current(store: Store, publication: Mapping[str, Any]) -> None:
         write_current(store, dict(publication), **note)
 
 
+NO_REASON = "no reason was given"
+
+
 def rollback(
-    store: Store, to: date, *, reason: str = "rollback", now: datetime | None = None
+    store: Store, to: date, *, reason: str = NO_REASON, now: datetime | None = None
 ) -> dict[str, Any]:
     """Make an earlier publication current: one pointer moves, nothing is copied.
 

@@ -27,7 +27,6 @@ from pwrank.publication import (
     published_dates,
     read_current,
     read_publication,
-    remember,
     show_again,
     show_parts,
     unlink_parts,
@@ -35,6 +34,7 @@ from pwrank.publication import (
 )
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_card import REFUSED
+from pwrank.remembered import remember
 from pwrank.run import Run, code_version
 from pwrank.signatures import SIGNED, verify_publication, verify_ref
 from pwrank.store import Progress, Store, write_json

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from zoneinfo import ZoneInfo
 
 from pwrank.config import Config
-from pwrank.publication import read_earlier
+from pwrank.remembered import read_earlier
 from pwrank.store import Store
 
 

@@ -14,13 +14,13 @@ from pwrank.config_file import section_hash
 from pwrank.datasets import DatasetRef
 from pwrank.errors import first_line, is_transient
 from pwrank.horizon import SEEN_UNTIL, horizon_of
-from pwrank.publication import read_earlier
 from pwrank.published_refs import DEGRADED
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import DUE, REFUSED, write_model_card
 from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
 from pwrank.ranker.validation import Champion
 from pwrank.ranker.weights import read_ranker, save_ranker
+from pwrank.remembered import read_earlier
 from pwrank.run import Run, code_version, cut_of
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint

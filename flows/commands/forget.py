@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> Answer:
     from flows.console import watched
     from pwrank.config_file import load_config
     from pwrank.errors import ConfigError, LakeError
-    from pwrank.forget import forget, look_for, person_of
+    from pwrank.forget import forget, forgotten_at, look_for, person_of
     from pwrank.forgetting.search import lake_files
     from pwrank.locks import whole_lake
     from pwrank.report.users import as_user_ids
@@ -60,20 +60,32 @@ def run(options: argparse.Namespace) -> Answer:
     files = len(lake_files(store.lake))
     with watched("forget", "files", total=files) as progress:
         if not options.yes:
-            return _plan(look_for(store, person, progress), options.pairs)
+            found = look_for(store, person, progress)
+            return _plan(found, options.pairs, before=forgotten_at(store, person))
         with whole_lake(store, holder):
             done = forget(store, config, person, now=now, pairs=options.pairs, progress=progress)
     return Answer(_told(done), _data(done))
 
 
-def _plan(found: "Search", pairs: list[Path]) -> Answer:
+def _plan(found: "Search", pairs: list[Path], *, before: str | None) -> Answer:
+    """What --yes would touch. before: when the same person was forgotten, if they were."""
     lines = [f"{len(found.as_user)} of {found.files:,} files of the lake name this user:"]
+    if not found.as_user:
+        lines = [f"none of {found.files:,} files of the lake names this user: nothing to take out"]
     lines += [f"  {finding.path}: {finding.rows:,}" for finding in found.as_user[:SHOWN]]
     if len(found.as_user) > SHOWN:
         lines.append(f"  and {len(found.as_user) - SHOWN} more")
     lines += [f"  {path}: will be searched" for path in pairs]
-    lines.append("nothing was changed; add --yes to forget, there is no way back")
-    return Answer("\n".join(lines), {"done": False, **_searched(found)}, exit_code=2)
+    if before:
+        lines.append(f"they were forgotten on {before[:10]}, and are kept out since")
+    elif found.as_user or pairs:
+        lines.append("nothing was changed; add --yes to forget, there is no way back")
+    else:
+        lines.append(
+            "nothing was changed; --yes would keep rows of theirs out of what is landed from now on"
+        )
+    data = {"done": False, "forgotten_at": before, **_searched(found)}
+    return Answer("\n".join(lines), data, exit_code=2)
 
 
 def _told(done: "Forgotten") -> str:

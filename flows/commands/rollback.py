@@ -11,19 +11,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pwrank rollback`."""
     add_config(parser)
     parser.add_argument("--to", type=a_date, required=True, metavar="DATE", help="published date")
-    parser.add_argument("--reason", default="rollback", help="recorded in the pointer")
+    parser.add_argument(
+        "--reason", help="why; recorded with the pointer, and told by `pwrank status`"
+    )
 
 
 def run(options: argparse.Namespace) -> Answer:
     """Move the pointer."""
     from pwrank.config_file import load_config
     from pwrank.errors import LakeError
-    from pwrank.publication import published_dates, rollback
+    from pwrank.publication import NO_REASON, published_dates, rollback
     from pwrank.store import Store
 
     store = Store(load_config(options.config, os.environ).lake).check_version()
     try:
-        publication = rollback(store, options.to, reason=options.reason, now=datetime.now(UTC))
+        reason = (options.reason or "").strip() or NO_REASON
+        publication = rollback(store, options.to, reason=reason, now=datetime.now(UTC))
     except FileNotFoundError:
         dates = ", ".join(map(str, published_dates(store))) or "none"
         raise LakeError(f"{options.to} is not published; published: {dates}") from None

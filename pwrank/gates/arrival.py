@@ -18,7 +18,8 @@ from pwrank.gates.verdicts import Verdict, how_to_override, overridden, refusal_
 from pwrank.landing.drops import Drop, read_drops, visible_drops
 from pwrank.landing.land import asked_for
 from pwrank.landing.parsing import PARSERS
-from pwrank.publication import last_publication, published_dates, read_publication
+from pwrank.publication import last_publication
+from pwrank.remembered import recorded_overrides
 from pwrank.run import cut_of
 from pwrank.sources import Table
 from pwrank.store import Store, read_json, write_json
@@ -80,22 +81,14 @@ def judge_input(
     template = last["config"]["encoder"]["text_template"] if last else None
     same_text = template == config.encoder.text_template
     verdicts = [*worst_of(found), *judge_catalogue(now, before, config.drift, same_text=same_text)]
-    verdicts = overridden(verdicts, {**_recorded(store, as_of, known_at), **overrides})
+    recorded = recorded_overrides(store, as_of, known_at=known_at)
+    verdicts = overridden(verdicts, recorded | dict(overrides))
     told = [verdict.to_json() for verdict in verdicts]
     report = {"with": last and last["as_of"], "tables": tables, "verdicts": told}
     write_json(drift_path(store, as_of), report)
     refused = [verdict for verdict in verdicts if verdict.refuses]
     if refused:
         raise GateRefusedError(_refusal(as_of, refused), told)
-
-
-def _recorded(store: Store, as_of: date, known_at: datetime) -> dict[str, str]:
-    """The overrides with which this very input was published before."""
-    if as_of not in published_dates(store):
-        return {}
-    publication = read_publication(store, as_of)
-    same = datetime.fromisoformat(publication["known_at"]) == known_at
-    return dict(publication.get("overrides", {})) if same else {}
 
 
 def _catalogue_of(store: Store, publication: Mapping[str, Any]) -> pl.DataFrame | None:

@@ -19,6 +19,7 @@ from pwrank.gates.verdicts import Verdict, overridden
 from pwrank.publication import last_publication, read_rankings
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths, users_path
+from pwrank.remembered import recorded_overrides
 from pwrank.run import Run
 from pwrank.store import Progress
 
@@ -32,7 +33,10 @@ LISTS_DEPEND_ON = ("clean", "encoder", "index", "score", "rerank")
 def judge_night(
     run: Run, *, staged: DatasetRef, night: NightRefs, tell: Progress | None = None
 ) -> list[Verdict]:
-    """What every gate says of the staged lists, with the overrides of the run."""
+    """What every gate says of the staged lists, with the overrides of the run.
+
+    And those with which these very lists were published before.
+    """
     checks = check_parts(run, staged=staged, night=night, tell=tell)
     last = last_publication(run.store, run.as_of)
     lists = _last_lists(run, night, last) if last else None
@@ -45,7 +49,8 @@ def judge_night(
         *judge_floor(run, night, checks),
         *judge_model(run, night, new=last is None or model_of(last) != night.model.key),
     ]
-    return overridden(found, run.overrides)
+    recorded = recorded_overrides(run.store, run.as_of, version=staged.key)
+    return overridden(found, recorded | dict(run.overrides))
 
 
 def hot_items(histories: list[Path]) -> pl.Series:

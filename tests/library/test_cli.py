@@ -141,6 +141,9 @@ def test_rollback_and_report_point_at_dates(answer, world):
     assert answer("report").strip() == str(page)
     told = json.loads(answer("rollback", "--to", AS_OF, "--reason", "why not", "--json"))
     assert told["current"] == "2024-03-08"
+    assert "was made current by hand: why not" in answer("status")
+    answer("rollback", "--to", AS_OF)
+    assert "was made current by hand: no reason was given" in answer("status")
 
 
 def test_show_tells_history_list_and_reasons(answer):

@@ -14,7 +14,7 @@ from pwrank.gates.arrival import read_drift
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_column
 from pwrank.gates.stability import psi, psi_of_values
 from pwrank.ingest import ingest, land_drops
-from pwrank.publication import read_publication
+from pwrank.publication import publication_path, read_publication
 from pwrank.report.night import report_path, write_refused_input
 from tests.library.lively_world import (
     NEXT_NOW,
@@ -190,6 +190,16 @@ def test_a_refused_drop_is_refused_until_it_is_mended_or_overridden(lively_world
     assert (told["passed"], told["override"]) == (False, "a holiday")
     again = stage_night(lively_world.run(as_of=TOMORROW, now=later + timedelta(days=1))).publish()
     assert again.reused
+    # So it is after its record is gone, by retention or because it was damaged; with rows that
+    # came late it is another input.
+    publication_path(lively_world.store, TOMORROW).unlink()
+    night = stage_night(lively_world.run(as_of=TOMORROW, now=later + timedelta(days=2)))
+    assert not night.publish().reused
+    assert read_publication(lively_world.store, TOMORROW)["overrides"] == why
+    lively_world.write_drop(f"{TONIGHT}-late.csv", lively_interactions(TONIGHT)[5:7])
+    late = later + timedelta(days=3)
+    with pytest.raises(GateRefusedError, match="drop rows"):
+        ingest_next(lively_world, now=late, known_at=late)
 
 
 def test_a_refused_input_has_a_page_that_says_why_and_what_came_in(lively_world):

@@ -85,6 +85,22 @@ def test_without_yes_the_command_only_tells(world, command):
     assert not (world.store.control / "forgotten.json").exists()
 
 
+def test_of_a_user_whom_nothing_names_it_says_so(world, command):
+    world.configure()
+    asked = ("forget", "--config", world.config_file, "--user", "nobody")
+    told = command(*asked)
+    assert told.code == 2
+    assert "files of the lake names this user: nothing to take out" in told.out
+    assert "--yes would keep rows of theirs out" in told.out
+    assert "add --yes to forget" not in told.out
+    assert json.loads(command(*asked, "--json").out)["forgotten_at"] is None
+    assert command(*asked, "--yes").code == 0
+    again = command(*asked)
+    assert "they were forgotten on 20" in again.out
+    assert "--yes" not in again.out
+    assert json.loads(command(*asked, "--json").out)["forgotten_at"][:10] in again.out
+
+
 def test_the_command_prints_the_proof(world, command, tmp_path):
     world.configure()
     pairs = tmp_path / "pairs.csv"

@@ -211,7 +211,7 @@ def test_events_of_the_future(world, undisturbed):
 
 
 def test_a_refusal_is_overridden_by_name_and_the_reason_is_recorded(world):
-    from pwrank.publication import read_publication
+    from pwrank.publication import publication_path, read_publication
 
     night = next_night(world)
     flat = staged_copy(night, "flat", lambda part: part.with_columns(score=pl.lit(0.1, pl.Float32)))
@@ -223,3 +223,12 @@ def test_a_refusal_is_overridden_by_name_and_the_reason_is_recorded(world):
     gates = {gate["gate"]: gate for gate in publication["gates"]}
     assert gates["constant scores"]["passed"] is False
     assert gates["constant scores"]["override"] == "a test"
+    # Of these very lists it holds when their record is gone; of others it does not.
+    publication_path(world.store, TOMORROW).unlink()
+    other = staged_copy(
+        night, "other", lambda part: part.with_columns(score=pl.lit(0.2, pl.Float32))
+    )
+    with pytest.raises(GateRefusedError, match="constant scores"):
+        other.publish()
+    flat.publish()
+    assert read_publication(world.store, TOMORROW)["overrides"] == reasons
