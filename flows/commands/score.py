@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> Answer:
     from flows.console import published_night, watched
     from pwrank.config_file import load_config
     from pwrank.datasets import IdTypes
-    from pwrank.lists.pairs import HEADS, add_scores
+    from pwrank.lists.pairs import HEADS, NO_RATINGS, add_scores
     from pwrank.store import Store
     from pwrank.user_files import check_out, read_user_file, write_user_file
 
@@ -56,8 +56,5 @@ def run(options: argparse.Namespace) -> Answer:
     if without_id:
         text += f"\n{without_id:,} rows without a user or item id have no score"
     if options.heads and not has_heads and without_id < scored.height:
-        text += (
-            "\nlike and rating are empty: the model of this date learned no ratings; its log has "
-            "none; name the column as rating under [source.columns] and run again"
-        )
+        text += f"\nlike and rating are empty: {NO_RATINGS}"
     return Answer(text, data)

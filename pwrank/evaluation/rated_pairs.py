@@ -29,7 +29,7 @@ from pwrank.evaluation.pointwise_metrics import (
     user_auc,
 )
 from pwrank.evaluation.rating_baselines import chance_of_a_like, fit_baselines
-from pwrank.lists.pairs import score_pairs
+from pwrank.lists.pairs import NO_RATINGS, score_pairs
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.examples import window_start
 from pwrank.ranker.model import Ranker
@@ -59,10 +59,7 @@ def judge_ratings(
     """
     ranker = read_ranker(store.lake, night.model)
     if ranker.preference is None:
-        raise SourceError(
-            f"{path}: the model of this date learned no ratings; its log has none; name the column "
-            "as rating under [source.columns] and run again"
-        )
+        raise SourceError(f"{path}: {NO_RATINGS}")
     pairs = _with_heads(store, config, night, path, progress=progress)
     kept = pairs.drop_nulls(["rating", "pwrank"])
     if kept.is_empty():

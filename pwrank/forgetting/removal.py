@@ -20,7 +20,7 @@ from pwrank.forgetting.person import Person
 from pwrank.forgetting.search import lake_files, same_type
 from pwrank.landing.drops import Drop, read_drops, write_drop
 from pwrank.landing.parsing import PARSERS
-from pwrank.landing.suppression import FORGOTTEN, NO_RAW, set_aside
+from pwrank.landing.suppression import FORGOTTEN, set_aside, without_text
 from pwrank.ranker.model_card import DUE
 from pwrank.run import cut_of
 from pwrank.sources import Table
@@ -89,12 +89,10 @@ def _clear_part(store: Store, drop: Drop, name: str, person: Person) -> int:
 def _empty_rejects(store: Store, name: str, person: Person) -> int:
     path = store.lake / name
     rejects = pl.read_parquet(path)
-    named = pl.Series([person.is_in_raw(raw) for raw in rejects["raw"]], dtype=pl.Boolean)
-    if not named.any():
-        return 0
-    raw = pl.when(named).then(pl.lit(NO_RAW)).otherwise("raw")
-    write_dataset(store, REJECTS, rejects.with_columns(raw=raw), path, IdTypes())
-    return int(named.sum())
+    named = [person.is_in_raw(raw) for raw in rejects["raw"]]
+    if any(named):
+        write_dataset(store, REJECTS, without_text(rejects, named), path, IdTypes())
+    return sum(named)
 
 
 def _recounted(store: Store, drop: Drop, digest: str) -> Drop:

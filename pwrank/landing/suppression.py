@@ -83,7 +83,8 @@ class Sieve:
         """
         if not self.suppression.hashes:
             return rows, rejects
-        kept = self._emptied(rejects)
+        named = [self.suppression.is_in_raw(raw) for raw in rejects["raw"]]
+        kept = without_text(rejects, named)
         if self.table == "items":
             return rows, kept
         theirs = self.suppression.holds(rows["user_id"])
@@ -93,11 +94,11 @@ class Sieve:
         aside = set_aside(rows.filter(theirs), self.table)
         return rows.filter(~theirs), pl.concat([kept, aside]).sort("source_line")
 
-    def _emptied(self, rejects: pl.DataFrame) -> pl.DataFrame:
-        """Rejects without the text of those that could name one of them."""
-        named = [self.suppression.is_in_raw(raw) for raw in rejects["raw"]]
-        raw = pl.when(pl.Series(named, dtype=pl.Boolean)).then(pl.lit(NO_RAW)).otherwise("raw")
-        return rejects.with_columns(raw=raw)
+
+def without_text(rejects: pl.DataFrame, named: list[bool]) -> pl.DataFrame:
+    """Rejects without the text of those that could name somebody; named: of each."""
+    raw = pl.when(pl.Series(named, dtype=pl.Boolean)).then(pl.lit(NO_RAW)).otherwise("raw")
+    return rejects.with_columns(raw=raw)
 
 
 def set_aside(rows: pl.DataFrame, table: Table) -> pl.DataFrame:

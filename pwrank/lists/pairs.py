@@ -19,6 +19,12 @@ READ_USERS = 256
 SCORE, HEADS = "score", ("like", "rating")
 """Columns of what is told of a pair, always and with the heads."""
 
+NO_RATINGS = (
+    "the model of this date learned no ratings; its log has none; name the column as rating under "
+    "[source.columns] and run again"
+)
+"""Why the heads tell nothing, and what to do."""
+
 
 def score_pairs(
     store: Store,

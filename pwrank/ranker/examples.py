@@ -6,6 +6,7 @@ nightly run meets: everything up to a moment is known, what follows is to be ran
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,11 @@ class Examples:
     def take(self, index: IntArray) -> Examples:
         """Some examples, in the given order."""
         return Examples(self.user[index], self.end[index], self.stop[index], self.at[index])
+
+    def blocks(self, size: int) -> Iterator[Examples]:
+        """All of them in their order, at most `size` at a time."""
+        for first in range(0, len(self.end), size):
+            yield self.take(np.arange(first, min(first + size, len(self.end))))
 
 
 def known_log(histories: Histories, cut: int) -> Histories:

@@ -107,8 +107,8 @@ def fit_preference(
     weights: Floats = np.array(PLAIN_WEIGHTS)
     figures: dict[str, float] = {}
     rounds = task.rounds or USUAL_ROUNDS
-    if window := _window(task, start):
-        past, examples = window
+    if known := _past_and_later(task, start):
+        past, examples = known
         rounds, stars = _factors_before(task, past, examples)
         likes = factors_of(task, likes_of(past, threshold), rounds)
         before = PreferenceModel((stars,), likes, scale, weights.astype(np.float32))
@@ -159,7 +159,7 @@ def starts_for(ratings: int) -> int:
     return max(1, min(STARTS, STARTED_RATINGS // max(ratings, 1)))
 
 
-def _window(task: PreferenceTask, start: int) -> tuple[Histories, Examples] | None:
+def _past_and_later(task: PreferenceTask, start: int) -> tuple[Histories, Examples] | None:
     """What lies before `start`, and examples from then on; None where one of them has no rating."""
     past = task.log.before(start)
     examples = rated_examples(task.log, start, task.examples, _rng(task, 0))
@@ -168,8 +168,10 @@ def _window(task: PreferenceTask, start: int) -> tuple[Histories, Examples] | No
 
 def rounds_of(task: PreferenceTask, start: int) -> int:
     """As given, or as many as foretell ratings from `start` (unix seconds) on best."""
-    window = None if task.rounds else _window(task, start)
-    return _factors_before(task, *window)[0] if window else task.rounds or USUAL_ROUNDS
+    if task.rounds:
+        return task.rounds
+    known = _past_and_later(task, start)
+    return _factors_before(task, *known)[0] if known else USUAL_ROUNDS
 
 
 def _factors_before(
@@ -228,8 +230,7 @@ def _calibrate(
     """Weights of the logistic regression, and how well both heads do on the examples."""
     items = model.items(task.inputs)
     evidence, ratings = [], []
-    for first in range(0, len(examples.end), BLOCK_EXAMPLES):
-        block = examples.take(np.arange(first, min(first + BLOCK_EXAMPLES, len(examples.end))))
+    for block in examples.blocks(BLOCK_EXAMPLES):
         candidates = task.log.item[block.stop - 1][:, None]
         told, rating = model.like_evidence(prefixes(task.log, block), items, candidates)
         evidence.append(told[:, 0])

@@ -60,10 +60,8 @@ def choose_rounds(
 def squared_error(factors: TasteFactors, window: Window) -> float:
     """Mean, over the examples, of how far the rating is from what is expected, squared."""
     items = factors.items(window.inputs)
-    count = len(window.examples.end)
     gaps: list[Floats] = []
-    for first in range(0, count, BLOCK_EXAMPLES):
-        block = window.examples.take(np.arange(first, min(first + BLOCK_EXAMPLES, count)))
+    for block in window.examples.blocks(BLOCK_EXAMPLES):
         rows = block.stop - 1
         users = factors.users(prefixes(window.log, block), items)
         told, _ = factors.predict(users, items, window.log.item[rows][:, None])
