@@ -211,12 +211,12 @@ class TrainConfig(Section):
     """Of the point-wise score; only sigmoid makes it a probability."""
     loss: Literal["softmax", "bce", "gbce", "mse"] = "softmax"
     """Of the point-wise ranker over a user's candidates: a name in LOSSES."""
-    epochs: PositiveInt = 20
+    epochs: PositiveInt = 30
     """At most in the search for when to stop; the final training takes as many as were best."""
     patience: NonNegativeInt = 2
     """Epochs without improvement on validation before stopping."""
-    epoch_rows: PositiveInt = 300_000
-    """Interactions of an epoch at most, others every time: a long log is not read 20 times."""
+    epoch_rows: PositiveInt = 1_000_000
+    """Interactions of an epoch at most, others every time: a long log is not read 30 times."""
     batch_tokens: PositiveInt = 1000
     """Interactions per step of the encoder."""
     negatives: NonNegativeInt = 1024

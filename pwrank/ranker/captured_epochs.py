@@ -17,15 +17,14 @@ from torch import Tensor, nn
 
 from pwrank.ranker.batching import first_rows, training_chunks
 from pwrank.ranker.card_log import card_log
-from pwrank.ranker.encoder_training import (
-    EncoderTask,
+from pwrank.ranker.encoder_losses import (
     Targets,
-    draw_negatives,
     every_occurrence,
     full_losses,
     sampled_losses,
     weighted_mean,
 )
+from pwrank.ranker.encoder_task import EncoderTask, draw_negatives
 from pwrank.ranker.item_encoder import with_label_table
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.moving_average import MovingAverage

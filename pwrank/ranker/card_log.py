@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pwrank.ranker.encoder_training import EncoderTask, Targets
+from pwrank.ranker.encoder_losses import Targets
+from pwrank.ranker.encoder_task import EncoderTask
 from pwrank.ranker.history_encoder import HistoryBatch, gap_bucket
 from pwrank.ranker.model import Ranker
 

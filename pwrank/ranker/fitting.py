@@ -21,15 +21,15 @@ from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.checkpoints import clear_checkpoint
 from pwrank.ranker.cooccurrence import CooccurrenceShape, count_together
 from pwrank.ranker.cooccurrence_choice import shape_of
-from pwrank.ranker.encoder_training import (
+from pwrank.ranker.encoder_task import (
     FULL_SOFTMAX_ITEMS,
     EncoderTask,
     TimeLine,
     as_targets,
     fit_prior,
     make_timeline,
-    next_item_loss,
 )
+from pwrank.ranker.encoder_training import next_item_loss
 from pwrank.ranker.examples import (
     active_before,
     at_few_moments,

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pwrank.ranker.dropout import dropout
+
 GAP_BUCKETS = 32
 """log2 of the seconds between two interactions: 31 is some 68 years."""
 
@@ -92,12 +94,12 @@ class AttentionBlock(nn.Module):
     def _joined(self, mixed: Tensor) -> Tensor:
         """Heads (…, heads, dim / heads) put together: (…, dim)."""
         joined = self.out(mixed.flatten(-2))
-        return functional.dropout(joined, self.dropout, self.training)
+        return dropout(joined, self.dropout, training=self.training)
 
     def _feed_forward(self, states: Tensor) -> Tensor:
         hidden = functional.gelu(self.up(self.norm_forward(states)))
-        hidden = self.down(functional.dropout(hidden, self.dropout, self.training))
-        return states + functional.dropout(hidden, self.dropout, self.training)
+        hidden = self.down(dropout(hidden, self.dropout, training=self.training))
+        return states + dropout(hidden, self.dropout, training=self.training)
 
 
 class HistoryEncoder(nn.Module):
@@ -144,7 +146,7 @@ class HistoryEncoder(nn.Module):
         tokens = vectors + self.event(batch.event) + self.rating(rating) + self.gap(batch.gap)
         start = self.start(batch.truncated.long()).unsqueeze(1)
         states = torch.cat([start, tokens], dim=1)
-        states = functional.dropout(states, self.dropout, self.training)
+        states = dropout(states, self.dropout, training=self.training)
         return states, self._bias(states.shape[1], states.device).to(states.dtype)
 
     def _bias(self, length: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses of the point-wise ranker and of retrieval, by name.
+"""Losses of the point-wise ranker, by name.
 
 A loss takes logits (b, c) of each user's candidates and label (b, c), 1 for what the user then
 took and 0 for the rest, and returns a scalar.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,19 +58,3 @@ LOSSES: dict[str, Loss] = {
     "gbce": gbce_loss,
 }
 """Losses by the name used in `[train] loss`."""
-
-
-def subtract_log_frequency(logits: Tensor, log_frequency: Tensor) -> Tensor:
-    """logQ correction (Bengio and Senecal 2008; Yi et al., RecSys 2019).
-
-    logits (r, m) of sampled items, log_frequency (m,) = log of the expected number of times each
-    was drawn: the sampled softmax then estimates the full one.
-    """
-    return logits - log_frequency.to(logits.dtype)
-
-
-def mask_accidental_hits(logits: Tensor, items: Tensor, positive: Tensor) -> Tensor:
-    """A sampled negative (m,) that is the row's positive (r,) does not compete with itself."""
-    return logits.masked_fill(
-        items.unsqueeze(0) == positive.unsqueeze(1), torch.finfo(logits.dtype).min
-    )

@@ -34,8 +34,9 @@ class MovingAverage(nn.Module):
     def follow(self, model: nn.Module) -> None:
         """One step further."""
         weight = self.next_weight()
-        for mine, new in zip(self.module.parameters(), model.parameters(), strict=True):
-            mine.copy_(new) if weight == 1.0 else mine.lerp_(new, weight)
+        mine: list[Tensor] = list(self.module.parameters())
+        new: list[Tensor] = list(model.parameters())
+        torch._foreach_lerp_(mine, new, weight)
         for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
             kept.copy_(buffer)
         self.n_averaged += 1

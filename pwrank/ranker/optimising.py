@@ -9,7 +9,8 @@ import torch
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.captured_epochs import CapturedEpochs
-from pwrank.ranker.encoder_training import EncoderTask, train_epoch
+from pwrank.ranker.encoder_task import EncoderTask
+from pwrank.ranker.encoder_training import train_epoch
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.moving_average import MovingAverage
 
@@ -28,7 +29,7 @@ def make_optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer
             {"params": [v for _, v in named if v.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
-        fused=on_card or None,
+        fused=True,
         capturable=on_card,
     )
 

@@ -13,15 +13,14 @@ from pwrank.ranker.batching import pad_rows, training_chunks
 from pwrank.ranker.captured_epochs import most_rows, padded_width, plan_epoch
 from pwrank.ranker.card_log import card_log
 from pwrank.ranker.cooccurrence import CooccurrenceShape
-from pwrank.ranker.encoder_training import (
-    _read_chunk,
+from pwrank.ranker.encoder_losses import (
     distinct,
-    draw_negatives,
     every_occurrence,
     sampled_losses,
-    train_epoch,
     weighted_mean,
 )
+from pwrank.ranker.encoder_task import draw_negatives
+from pwrank.ranker.encoder_training import _read_chunk, train_epoch
 from pwrank.ranker.fitting import build_ranker, fit_ranker, prepare_encoder_task
 from pwrank.ranker.held_out_training import Evidence
 from pwrank.ranker.item_encoder import with_label_table

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pwrank.ranker.encoder_training import rows_of
+from pwrank.ranker.encoder_losses import rows_of
 
 ITEMS, DIM = 300, 64
 PLACES = torch.randint(0, ITEMS, (40, 200), generator=torch.Generator().manual_seed(0))
