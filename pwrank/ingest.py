@@ -135,6 +135,7 @@ def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
         drops=drops,
         catalogue=catalogue,
         overrides=run.overrides,
+        now=run.now,
     )
     (path,) = catalogue.file_paths(store.lake)
     known_items = pl.read_parquet(path, columns=["item_id"])["item_id"]

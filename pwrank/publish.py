@@ -34,6 +34,7 @@ from pwrank.publication import (
 )
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_card import REFUSED
+from pwrank.refusals import note_refusal, settle_refusals
 from pwrank.remembered import remember
 from pwrank.run import Run, code_version
 from pwrank.signatures import SIGNED, verify_publication, verify_ref
@@ -91,6 +92,7 @@ def publish(
     gates = [*read_drift(store, run.as_of)["verdicts"], *(verdict.to_json() for verdict in found)]
     if refused:
         pass_over(store, night.model, refused)
+        note_refusal(store, run.as_of, gates, now=run.now)
         raise GateRefusedError(_refusal(run, staged, refused), gates)
     publication = _describe(run, staged, night, metrics, gates)
     pass_over(store, night.model, ())
@@ -164,6 +166,7 @@ def _point(store: Store, publication: Mapping[str, Any], *, reused: bool) -> Pub
     if as_of > max(pointer["as_of"], pointer.get("held_until_after", "")):
         write_current(store, dict(publication), moved="published", at=publication["published_at"])
     follow_current(store, publication)
+    settle_refusals(store, date.fromisoformat(as_of))
     return Published(
         as_of=date.fromisoformat(as_of),
         version=publication["version"],

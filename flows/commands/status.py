@@ -2,8 +2,12 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING, Any
 
 from flows.commands import Answer, add_config, plain
+
+if TYPE_CHECKING:
+    from pwrank.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,15 +46,38 @@ def run(options: argparse.Namespace) -> Answer:
         lines.append(f"it stays current until a date after {held} is published")
     if not found:
         lines = [f"nothing is published in {store.lake}; `pwrank run` publishes"]
+    refused = _refused(store)
+    lines += _refusal_lines(refused) if refused else []
     about = ("as_of", "version", "users", "rows", "figures", "degraded", "overrides")
     keys = (*about, "published_at", "cut", "known_at", "seen_until")
     moves = pointer.get("moves", [])
     data = {
         "current": current,
         "moves": moves,
+        "refused": refused,
         "dates": [
             {key: night.get(key) for key in keys} | {"trouble": trouble[night["as_of"]]}
             for night in found
         ],
     }
     return Answer("\n".join(lines), data)
+
+
+def _refused(store: "Store") -> dict[str, Any] | None:
+    """The newest refused date that neither it nor a newer one was published since, and its page."""
+    from pwrank.refusals import open_refusal
+    from pwrank.report.night import report_path
+
+    found = open_refusal(store)
+    if found is None:
+        return None
+    return {**found, "report": str(report_path(store, found["as_of"]))}
+
+
+def _refusal_lines(refused: dict[str, Any]) -> list[str]:
+    told = [
+        f"    gate “{gate['gate']}”: {plain(gate['figure'], 120)}, wanted {gate['bound']}"
+        for gate in refused["gates"]
+    ]
+    at = refused["refused_at"][:19]
+    return [f"{refused['as_of']} was refused at {at}; its page: {refused['report']}", *told]

@@ -19,6 +19,7 @@ from pwrank.landing.drops import Drop, read_drops, visible_drops
 from pwrank.landing.land import asked_for
 from pwrank.landing.parsing import PARSERS
 from pwrank.publication import last_publication
+from pwrank.refusals import note_refusal
 from pwrank.remembered import recorded_overrides
 from pwrank.run import cut_of
 from pwrank.sources import Table
@@ -47,17 +48,19 @@ def judge_input(
     drops: Mapping[Table, Sequence[Drop]],
     catalogue: DatasetRef,
     overrides: Mapping[str, str],
+    now: datetime,
 ) -> None:
     """Write the drift report of a date. Raises GateRefusedError if a gate refuses its input.
 
-    drops: what the night reads of each table; known_at: as the night was asked for.
+    drops: what the night reads of each table; known_at: as the night was asked for; now: when, for
+    the record of a refusal.
     """
     last = last_publication(store, as_of)
     tables, found = {}, []
-    now = pl.read_parquet(catalogue.file_paths(store.lake), columns=CATALOGUE_COLUMNS)
+    items = pl.read_parquet(catalogue.file_paths(store.lake), columns=CATALOGUE_COLUMNS)
     before = _catalogue_of(store, last) if last else None
     if last:
-        known_items = (now if before is None else before)["item_id"]
+        known_items = (items if before is None else before)["item_id"]
         cuts = tuple(cut_of(day, config.time_zone) for day in (_date(last), as_of))
         seen_at = datetime.fromisoformat(last["known_at"])
         for table in PARSERS:
@@ -80,7 +83,10 @@ def judge_input(
             )
     template = last["config"]["encoder"]["text_template"] if last else None
     same_text = template == config.encoder.text_template
-    verdicts = [*worst_of(found), *judge_catalogue(now, before, config.drift, same_text=same_text)]
+    verdicts = [
+        *worst_of(found),
+        *judge_catalogue(items, before, config.drift, same_text=same_text),
+    ]
     recorded = recorded_overrides(store, as_of, known_at=known_at)
     verdicts = overridden(verdicts, recorded | dict(overrides))
     told = [verdict.to_json() for verdict in verdicts]
@@ -88,6 +94,7 @@ def judge_input(
     write_json(drift_path(store, as_of), report)
     refused = [verdict for verdict in verdicts if verdict.refuses]
     if refused:
+        note_refusal(store, as_of, told, now=now)
         raise GateRefusedError(_refusal(as_of, refused), told)
 
 
