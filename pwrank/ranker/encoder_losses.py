@@ -85,12 +85,28 @@ def rows_of(vectors: Tensor, places: Tensor) -> Tensor:
     return functional.embedding(places, vectors)
 
 
-def full_losses(ranker: Ranker, task: EncoderTask, target: Targets, vectors: Tensor) -> Tensor:
-    """(r,) cross-entropy against every item; vectors (n, dim)."""
+def full_losses(
+    ranker: Ranker,
+    task: EncoderTask,
+    target: Targets,
+    vectors: Tensor,
+    only: Tensor | None = None,
+) -> Tensor:
+    """(r,) cross-entropy against every item; vectors (n, dim).
+
+    only: (r,) bool, the targets that are asked for; the rest are left out.
+    """
     states = ranker.history_encoder(target.batch, rows_of(vectors, target.batch.item))[:, :-1]
-    taste, gates = ranker.user_states(target.of_places(states))
-    logits = taste @ vectors.T + prior_logits(gates, task.prior[target.snapshot])
-    return functional.cross_entropy(logits.float(), target.item, reduction="none")
+    asked = (*ranker.user_states(target.of_places(states)), target.item, target.snapshot)
+    taste, gates, item, snapshot = asked if only is None else (value[only] for value in asked)
+    if ranker.device.type != "cpu":
+        logits = taste @ vectors.T + prior_logits(gates, task.prior[snapshot])
+        return functional.cross_entropy(logits.float(), item, reduction="none")
+    positive = (taste * rows_of(vectors, item)).sum(-1)
+    positive = positive + (gates * task.prior[snapshot, item]).sum(-1)
+    every, offset = torch.arange(len(vectors)), torch.zeros(len(vectors))
+    drawn = Drawn(basis=task.prior, offset=offset, item=every, target=item, snapshot=snapshot)
+    return sampled_softmax(taste, gates, vectors, positive, drawn)
 
 
 def sampled_losses(

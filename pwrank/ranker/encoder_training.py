@@ -19,6 +19,9 @@ from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.moving_average import MovingAverage
 
+TABLE = 2**26
+"""Logits at once when every item is ranked: 256 MB of float32."""
+
 
 def train_epoch(
     ranker: Ranker,
@@ -101,10 +104,11 @@ def next_item_loss(
     total = vectors.new_zeros((), dtype=torch.float64)
     weight = torch.zeros_like(total)
     order = np.argsort(ends - starts, kind="stable")
-    for part in np.array_split(order, -(-len(order) // 16)) if len(order) else []:
+    together = int(min(16, max(1, TABLE // (ranker.shape.length * max(len(vectors), 1)))))
+    for part in np.array_split(order, -(-len(order) // together)) if len(order) else []:
         target = _read_chunk(ranker, task, Chunk(starts[part], ends[part]))
         chosen = torch.from_numpy(log.timestamp[target.rows] >= start).to(ranker.device)
-        losses = full_losses(ranker, task, target, vectors)[chosen]
+        losses = full_losses(ranker, task, target, vectors, only=chosen)
         total += (losses * target.weight[chosen]).sum()
         weight += target.weight[chosen].sum()
     return float(total) / max(float(weight), 1e-9)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pwrank.ranker.dropout import dropout
 from pwrank.ranker.sampled_softmax import (
@@ -14,6 +15,7 @@ from pwrank.ranker.sampled_softmax import (
     by_moment,
     drawn_targets,
     plain_sampled_softmax,
+    prior_logits,
     sampled_softmax,
 )
 
@@ -99,3 +101,22 @@ def test_dropout_does_nothing_outside_training_or_without_a_share() -> None:
     values = torch.randn(5, 7)
     assert torch.equal(dropout(values, 0.5, training=False), values)
     assert torch.equal(dropout(values, 0.0, training=True), values)
+
+
+def test_against_every_item_it_is_cross_entropy() -> None:
+    taste, gates, vectors, _ = given()
+    items = replace(
+        drawn(),
+        offset=torch.zeros(ITEMS),
+        item=torch.arange(ITEMS),
+        target=torch.randint(0, ITEMS, (TARGETS,)),
+    )
+    logits = taste @ vectors.T + prior_logits(gates, items.basis[items.snapshot])
+    positive = logits[torch.arange(TARGETS), items.target]
+    losses = sampled_softmax(taste, gates, vectors, positive, items)
+    expected = functional.cross_entropy(logits, items.target, reduction="none")
+    assert torch.allclose(losses, expected, atol=1e-5)
+    values = (taste, gates, vectors)
+    gradients = torch.autograd.grad(losses.sum(), values, retain_graph=True)
+    for mine, other in zip(gradients, torch.autograd.grad(expected.sum(), values), strict=True):
+        assert torch.allclose(mine, other, atol=1e-5)
