@@ -177,10 +177,15 @@ def find_column(columns: Sequence[str], path: Path, role: str, configured: str) 
 
 
 def _as_ids(values: pl.Series, wanted: IdType) -> pl.Series:
-    """Ids in the lake's type; what does not fit becomes null: nobody the lake knows."""
+    """Ids in the lake's type; what does not fit becomes null: nobody the lake knows.
+
+    White space around text goes, as it does in landing.
+    """
     if wanted is IdType.STRING:
-        texts = values.cast(pl.String)
+        texts = values.cast(pl.String).str.strip_chars()
         return texts.set(_is_empty(texts), None)
+    if values.dtype == pl.String:
+        values = values.str.strip_chars()
     return values.cast(pl.Int64, strict=False)
 
 

@@ -77,7 +77,7 @@ class Person:
         if self.is_telling and not self.is_in(words_of_every_page()):
             return self.is_in(text)
         ids = "|".join(re.escape(each) for each in sorted(self.spelled))
-        shown = rf"User <bdi>({ids})</bdi>|user_id['\"]?: ['\"]?({ids})(?!\w)"
+        shown = rf"User <bdi>\s*({ids})\s*</bdi>|user_id['\"]?: ['\"]?\s*({ids})(?!\w)"
         return re.search(shown, text) is not None
 
     def is_id(self, cell: str) -> bool:
@@ -88,7 +88,12 @@ class Person:
         return told == self.text.strip()
 
     def rows(self, user_ids: pl.Expr) -> pl.Expr:
-        """Whether each row is theirs; a row without an id is not."""
+        """Whether each row is theirs; a row without an id is not.
+
+        Lakes may hold ids with white space around them, from before landing took it off.
+        """
+        if isinstance(self.user_id, str):
+            user_ids = user_ids.str.strip_chars()
         return (user_ids == pl.lit(self.user_id)).fill_null(value=False)
 
     def without(self, value: Any, *, key: str = "") -> Any:

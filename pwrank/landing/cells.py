@@ -90,12 +90,13 @@ def as_text(values: pl.Series) -> pl.Series:
 def parse_ids(values: pl.Series, kind: IdType, name: str, verdicts: Verdicts) -> pl.Series:
     """Ids in the type of the lake; whole floats are integers (pandas with gaps makes them so).
 
-    Text becomes an integer only in canonical spelling: "007" would come back as another id.
+    White space around text is no part of an id: a padded column would make two users of one. Text
+    becomes an integer only in canonical spelling: "007" would come back as another id.
     """
     dtype = values.dtype
     if dtype in _TEXT:
-        text = values.cast(pl.String)
-        missing = text.is_null() | (text.str.strip_chars() == "")
+        text = values.cast(pl.String).str.strip_chars()
+        missing = text.is_null() | (text == "")
         if kind is IdType.STRING:
             verdicts.reject(missing, f"{name} is missing")
             return text

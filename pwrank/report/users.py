@@ -112,10 +112,13 @@ def _show(
 
 
 def as_user_ids(store: Store, texts: Sequence[str]) -> pl.Series:
-    """Ids typed on a command line, in the type of the lake. Raises LakeError if they cannot be."""
+    """Ids typed on a command line, in the type of the lake, without white space around them.
+
+    Raises LakeError if they cannot be.
+    """
     ids = store.id_types() or IdTypes()
     try:
-        return pl.Series("user_id", list(texts)).cast(ids.user.dtype)
+        return pl.Series("user_id", list(texts)).str.strip_chars().cast(ids.user.dtype)
     except UnicodeEncodeError:
         raise LakeError(f"user id {texts!a}: not text in UTF-8") from None
     except pl.exceptions.InvalidOperationError:

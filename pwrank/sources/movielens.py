@@ -103,8 +103,8 @@ def id_types(files: Sequence[SourceFile], source: SourceConfig) -> IdTypes:
     for file in files:
         for batch in read_batches(file, source, batch_rows=_PEEKED_ROWS):
             for name in set(canonical) & set(batch.rows.columns):
-                ids = batch.rows[name]
-                ids = ids.filter(ids.str.strip_chars() != "")
+                ids = batch.rows[name].str.strip_chars()
+                ids = ids.filter(ids != "")
                 whole = ids.cast(pl.Int64, strict=False).cast(pl.String) == ids
                 canonical[name] &= whole.fill_null(value=False).all()
             if file.table == "interactions":

@@ -151,6 +151,7 @@ def test_show_tells_history_list_and_reasons(answer):
     assert out.startswith("user u00: ")
     assert "  1  0." in out
     assert "←" in out
+    assert answer("show", "--user", " u00 ", "--top", "2") == out
     told = json.loads(answer("show", "--users", "2", "--json"))
     assert [len(user["ranking"]) for user in told] == [5, 5]
 

@@ -64,6 +64,7 @@ def hostile_world(tmp_path_factory, tiny_encoder) -> World:
 def test_hostile_ids_are_forgotten_like_any_other(hostile_world, tmp_path, user):
     world = copy(hostile_world, tmp_path / "world")
     show_off(world, user.replace("<", "&lt;"))
+    user = user.strip()
     before = lists_of_others(world, AS_OF, user)
     assert before["user_id"].n_unique() == 16 + len(HOSTILE) + len(WORDS) - 1
     forgotten(world, user)
@@ -120,3 +121,17 @@ def test_whole_numbers_are_forgotten_where_ids_are_numbers(tiny_world, command):
     command("forget", "--config", tiny_world.config_file, "--user", "seven", "--yes").refuses(
         ["user ids of this lake are whole numbers"]
     )
+
+
+def test_ids_with_space_around_them_that_an_older_lake_holds_are_forgotten_too(
+    tiny_world, monkeypatch
+):
+    monkeypatch.setattr("pwrank.landing.parsing.parse_ids", lambda values, *_: values)
+    rows = [(f" {user}", "001", "2024-03-04T10:00:00Z", 4, "view") for user in ("u00", "zoe")]
+    tiny_world.write_drop("padded.csv", rows)
+    nights(tiny_world, AS_OF)
+    monkeypatch.undo()
+    assert " zoe" in set(read_rankings(tiny_world.store.lake).collect()["user_id"])
+    forgotten(tiny_world, "zoe")
+    left = set(read_rankings(tiny_world.store.lake).collect()["user_id"])
+    assert left & {" zoe", "zoe", " u00"} == {" u00"}

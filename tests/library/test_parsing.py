@@ -49,6 +49,17 @@ def test_a_full_row_is_typed_and_a_short_one_gets_its_defaults() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical])
+def test_white_space_around_an_id_is_no_part_of_it(kind: Any) -> None:
+    padded = pl.Series([" 7 ", "7\t", "\u00a07", "0 7"], dtype=pl.String).cast(kind)
+    typed, _ = interactions(user_id=padded, item_id=padded, timestamp=["1"] * 4)
+    assert typed["user_id"].to_list() == typed["item_id"].to_list() == ["7", "7", "7", "0 7"]
+    assert items(item_id=padded, title=["a"] * 4)[0]["item_id"].to_list()[:3] == ["7"] * 3
+    typed, rejects = interactions(NUMBERS, user_id=padded, item_id=["1"] * 4, timestamp=["1"] * 4)
+    assert typed["user_id"].to_list() == [7] * 3
+    assert rejects["reason"].to_list() == ["user_id is not an integer"]
+
+
 def test_each_bad_row_is_rejected_for_its_first_reason_with_the_row_as_json() -> None:
     bad = {
         ("", "", "", "x", "0"): "user_id is missing",
@@ -77,7 +88,7 @@ def test_each_bad_row_is_rejected_for_its_first_reason_with_the_row_as_json() ->
 
 
 def test_ids_keep_their_spelling_as_text_and_must_be_canonical_as_integers() -> None:
-    spelled = ["007", "17850.0", " a", "../x", "é\n🎈", "7"]
+    spelled = ["007", "17850.0", "a b", "../x", "é\n🎈", "7"]
     columns = {"item_id": ["1"] * 6, "timestamp": ["1"] * 6}
     assert interactions(user_id=spelled, **columns)[0]["user_id"].to_list() == spelled
     typed, rejects = interactions(NUMBERS, user_id=spelled, **columns)

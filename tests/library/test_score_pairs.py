@@ -48,6 +48,16 @@ def test_rows_keep_their_order_and_their_columns(night, brought):
     assert told["score"][0] == told["score"][5]
 
 
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.jsonl", "pairs.parquet"])
+def test_white_space_around_ids_is_no_part_of_them_and_rows_stay_as_they_came(night, brought, name):
+    padded = PAIRS.with_columns(" " + pl.col("user_id") + "  ", pl.col("item_id") + "\t")
+    told = scored(night, brought(padded, name))
+    assert told.drop("score").equals(padded)
+    assert told["score"].equals(scored(night, brought())["score"])
+    ids = read_user_file(brought(padded, name), night.run.config, IDS)
+    assert ids.user_id.to_list() == PAIRS["user_id"].to_list()
+
+
 def test_the_score_of_a_pair_is_the_one_in_the_published_list(night, brought):
     listed = night.rankings.select("user_id", "item_id", "score")
     shuffled = listed.sample(fraction=1, shuffle=True, seed=1)
