@@ -302,7 +302,7 @@ class ScoreConfig(Section):
     k: Annotated[Integer, Field(ge=1, le=65_535)] = 100
     """Length of each exported list."""
     candidates: PositiveInt = 500
-    """Items retrieved and scored per user; `k` at least."""
+    """Items retrieved and scored per user; fewer than `k` count as `k`, and `check` says so."""
     shards: PositiveInt = 8
     """Parts of the user base; the unit of retry and of scale-out."""
     exclude_seen: bool = True
@@ -311,6 +311,11 @@ class ScoreConfig(Section):
     """Only users with an interaction in these last days; 0: every user."""
     reasons: Annotated[Integer, Field(ge=0, le=10)] = 3
     """History items named per row."""
+
+    @property
+    def width(self) -> int:
+        """Items that are retrieved and scored per user: a list of `k` needs so many."""
+        return max(self.candidates, self.k)
 
 
 class RerankConfig(Section):

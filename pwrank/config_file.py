@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -146,9 +146,7 @@ def _explain(details: dict[str, Any]) -> str:
     location = [str(part) for part in details["loc"]]
     dotted = ".".join(location)
     if details["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _valid_keys(location[:-1]), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown key {dotted!r}{hint}"
+        return f"unknown key {dotted!r}{_hint(location[-1], location[:-1])}"
     if details["type"] == "missing":
         return f"missing key {dotted!r}; `pwrank init` writes a file that has all it needs"
     if isinstance(details["input"], dict) and details["type"] == "value_error":
@@ -171,12 +169,42 @@ def _reason(details: dict[str, Any], location: list[str]) -> str:
     return told.replace("Input should", "must")
 
 
+def _hint(key: str, sections: list[str]) -> str:
+    """Where an unknown key belongs, else the key of its section that is nearest; '' if none is."""
+    if places := [_header(place) for place in _places_of(key, Config)]:
+        return f"; {key!r} stands {' and '.join(places)}"
+    keys = _valid_keys(sections)
+    near = difflib.get_close_matches(key, keys, n=1) or [
+        name for name in keys if name in key.split("_")
+    ]
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _places_of(key: str, model: type[BaseModel], *sections: str) -> Iterator[tuple[str, ...]]:
+    """Sections that have a key of that name, from the outside in."""
+    for name, field in model.model_fields.items():
+        section = _section_of(field.annotation)
+        if name == key and section is None:
+            yield sections
+        if section:
+            yield from _places_of(key, section, *sections, name)
+
+
+def _header(sections: tuple[str, ...]) -> str:
+    if sections == ("clean", "reject"):
+        return "in [[clean.reject]]"
+    return f"in [{'.'.join(sections)}]" if sections else "at the top, before every [section]"
+
+
 def _valid_keys(sections: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for name in sections:
-        if name.isdigit():
-            continue
-        annotation = model.model_fields[name].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if not name.isdigit():
+            model = _section_of(model.model_fields[name].annotation) or model
     return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, one or a list of them; None if it holds a value."""
+    kinds = (annotation, *get_args(annotation))
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)

@@ -140,7 +140,7 @@ def score_shard(
     )
     frame = name_sources(frame, night, scorer.without_vector)
     written = write_dataset(store, RANKINGS, frame, path, ids)
-    return Part(written, reused=False, pairs=len(owed) * config.score.candidates)
+    return Part(written, reused=False, pairs=len(owed) * config.score.width)
 
 
 def part_name(shard: int) -> str:

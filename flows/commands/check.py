@@ -36,6 +36,11 @@ def run(options: argparse.Namespace) -> Answer:
     Store(config.lake).check_version()
     found = check_source(config, as_of=today(config.time_zone), now=datetime.now(UTC))
     lines = [f"{options.config}: valid"]
+    if (width := config.score.width) > config.score.candidates:
+        lines.append(
+            f"[score] candidates = {config.score.candidates} is below k = {width}: a list needs "
+            f"as many, so {width} are found and scored for each user"
+        )
     for table in found:
         lines += _told(table)
     data = [asdict(table) for table in found]

@@ -51,7 +51,7 @@ def find_candidates(
     With the exploration dial up, the nearest of the rare items are added, which else are seldom
     among the nearest of all, and behind them the untouched ones that read like the history.
     """
-    width = min(max(config.candidates, config.k), len(items.pool.rows))
+    width = min(config.width, len(items.pool.rows))
     seen = Excluded(users.histories.offsets, users.histories.item)
     excluded = (seen,) if config.exclude_seen else ()
     rows = np.full((len(users.retrieval), width), -1, np.int64)

@@ -100,7 +100,7 @@ def _index(ranker: Ranker, log: Histories, catalogue: Catalogue, config: Config)
     table = ranker.item_table(items, activity.features(at))
     pool = make_pool(table.retrieval, np.flatnonzero(items.available).astype(np.int64))
     queries = pool.vectors[: config.index.sample_users].numpy()
-    k = min(config.score.candidates, len(pool.rows))
+    k = min(config.score.width, len(pool.rows))
     return item_index(
         catalogue,
         table,

@@ -222,8 +222,8 @@ def _train(night: _Night) -> tuple[StagePlan, TrainingCost | None]:
 
 def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePlan, StagePlan]:
     counts, config = night.counts, night.run.config
-    users, pairs = counts.users, counts.users * config.score.candidates
-    rows = users * min(config.score.k, counts.items)
+    wanted, users = config.score.width, counts.users
+    pairs, rows = users * wanted, users * min(config.score.k, counts.items)
     record, earlier_index = night.records.get("score"), night.records.get("index")
     seconds = earlier.scoring_seconds(record, pairs)
     building = earlier.in_proportion(earlier_index, counts.items)
@@ -250,15 +250,16 @@ def _index_and_score(night: _Night, cost: TrainingCost | None) -> tuple[StagePla
     )
     left = 1 - night.done.shards_done / config.score.shards
     at_once = config.runtime.shards_at_once * BLOCK_USERS
+    raised = f", candidates raised to k = {wanted}" if wanted > config.score.candidates else ""
     score = StagePlan(
         "score",
         left == 0,
-        f"{round(left * config.score.shards)} of {config.score.shards} shards",
+        f"{round(left * config.score.shards)} of {config.score.shards} shards{raised}",
         {"users": round(users * left), "pairs": round(pairs * left), "rows": round(rows * left)},
-        flops=left * users * (2.0 * counts.items * width + config.score.candidates * per_pair),
+        flops=left * users * (2.0 * counts.items * width + wanted * per_pair),
         bytes=round(ROW_BYTES * rows * left),
         seconds=STEP_SECONDS if left == 0 else None if seconds is None else seconds * left,
-        peak_bytes=night.measure.memory() + 400 * at_once * config.score.candidates,
+        peak_bytes=night.measure.memory() + 400 * at_once * wanted,
     )
     return index, score
 

@@ -51,6 +51,21 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path):
     assert "unknown key 'clean.reject.0.match'; did you mean 'matches'?" in told
 
 
+def test_an_unknown_key_that_another_section_has_is_refused_with_its_place(tmp_path):
+    told = refusal(tmp_path, MINIMAL + "[runtime]\ntime_zone = 'UTC'\n")
+    where = "'time_zone' stands at the top, before every [section] and in [source]"
+    assert told.endswith(f"unknown key 'runtime.time_zone'; {where}")
+    told = refusal(tmp_path, "k = 5\n" + MINIMAL + "[rerank]\nuser_id = 'x'\nmatches = 'x'\n")
+    for told_of in (
+        "unknown key 'k'; 'k' stands in [score]",
+        "unknown key 'rerank.user_id'; 'user_id' stands in [source.columns]",
+        "unknown key 'rerank.matches'; 'matches' stands in [[clean.reject]]",
+    ):
+        assert told_of in told
+    assert refusal(tmp_path, MINIMAL + "[score]\ntop_k = 5\n").endswith("did you mean 'k'?")
+    assert refusal(tmp_path, MINIMAL + "[score]\nwhatever = 5\n").endswith("'score.whatever'")
+
+
 def test_an_unknown_section_is_refused_with_the_nearest_name(tmp_path):
     assert "did you mean 'encoder'?" in refusal(tmp_path, MINIMAL + "[encodr]\nprompt = ''\n")
 

@@ -51,6 +51,15 @@ def test_the_command_shows_file_line_and_row_of_a_reject(tiny_world, command):
     assert "  2024-03-08.csv: 12 rows, 12 usable\n" in told.out
 
 
+def test_fewer_candidates_than_a_list_is_long_are_told(tiny_world, command):
+    asked = ("--config", tiny_world.config_file)
+    assert "candidates =" not in command("check", *asked).out
+    tiny_world.configure(score={"k": 9, "candidates": 7})
+    assert "[score] candidates = 7 is below k = 9" in command("check", *asked).out
+    told = command("plan", *asked, "--as-of", AS_OF).out
+    assert "3 of 3 shards, candidates raised to k = 9; 16 users, 144 pairs" in told
+
+
 def test_of_many_files_those_with_rejects_and_the_newest_are_shown(tiny_world, command):
     for number in range(30):
         day = AS_OF - timedelta(days=number)
