@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -21,12 +21,14 @@ from pwrank.errors import ContractError, SourceError
 from pwrank.landing.drops import Drop, Pending, moments_of, write_drop
 from pwrank.landing.parsing import PARSERS, reject_rows
 from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
+from pwrank.landing.timestamps import DAYS_OF_A_SPREADSHEET
 from pwrank.sources import RawBatch, SourceFile, Table, id_types, read_batches
 from pwrank.store import Store, write_dataset
 
 PARSE_VERSION = 1
 """Raise when the same source file would land as other rows."""
 
+SPREADSHEET_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
 NO_USER = "user_id is missing"
 IN_THE_FUTURE = "timestamp is in the future"
 CLOCK_TOLERANCE = timedelta(days=1)
@@ -79,7 +81,8 @@ def land(
 
     beside: a drop of its table, with rows, that will stay. Raises SourceError if too large a share
     of its rows is unusable, if it has none where it had some, if item rows contradict each other,
-    or if one of the two has times and the other has none; nothing of the file is in the lake then.
+    if its times look like days of a spreadsheet, or if one of the two has times and the other has
+    none; nothing of the file is in the lake then.
     """
     table, rules = pending.file.table, parse_key(config, pending.file.table)
     drop_id = pending.drop_id(rules, ingested_at)
@@ -102,8 +105,11 @@ def land(
         landing.rejected.update(dict(rejects["reason"].value_counts().iter_rows()))
     refuse_emptied(pending, landing.rows_in)
     refuse_bad_file(pending.file.path, landing.rows_in, landing.rejected, config.clean)
-    if table == "interactions" and beside and landing.files:
-        _refuse_other_times(store, pending, landing.files, beside, ingested_at)
+    if table == "interactions" and landing.files:
+        ends = [end for name in landing.files for end in moments_of(store.lake / name)]
+        refuse_days_of_a_spreadsheet(pending.file.path, ends, config.source)
+        if beside:
+            _refuse_other_times(store, pending, landing.files, beside, ingested_at)
     drop = Drop(
         id=drop_id,
         table=table,
@@ -225,6 +231,24 @@ def refuse_empty_table(table: Table, files: Sequence[str], rows_in: int) -> None
             files[0] if len(files) == 1 else f"any of {len(files):,} files, {files[-1]} the last"
         )
         raise SourceError(f"{table}: no rows in {which}; mend the export or set [source] {table}")
+
+
+def refuse_days_of_a_spreadsheet(
+    path: Path, moments: Sequence[datetime], source: SourceConfig
+) -> None:
+    """Raise SourceError where every moment is what a serial of a spreadsheet becomes as seconds.
+
+    All rows would lie on one day in 1970, before every cut. Who says the unit is believed.
+    """
+    low, high = DAYS_OF_A_SPREADSHEET
+    if moments and source.timestamp_unit == "auto" and low <= min(moments) <= max(moments) <= high:
+        serial = (min(moments) - NO_TIME).total_seconds()
+        day = SPREADSHEET_EPOCH + timedelta(days=serial)
+        raise SourceError(
+            f"{path}: all timestamps lie on 1970-01-01, as do days counted by a spreadsheet "
+            f"({serial:g} is {day:%Y-%m-%d %H:%M} there); write them as dates such as 2026-01-01 "
+            '12:00, or set source.timestamp_unit = "seconds" if they are seconds'
+        )
 
 
 def asked_for(clean: CleanConfig) -> frozenset[str]:

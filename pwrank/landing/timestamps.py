@@ -13,6 +13,13 @@ from pwrank.config import SourceConfig
 from pwrank.datasets import UTC_MICROSECONDS
 from pwrank.errors import ConfigError, first_line
 
+DAYS_OF_A_SPREADSHEET = (
+    datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=20_000),
+    datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=80_000),
+)
+"""What the days that a spreadsheet counts from 1900 on become if they are taken for seconds; these
+are the days of 1954 to 2119."""
+
 Unit = Literal["auto", "seconds", "milliseconds", "microseconds"]
 
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +41,11 @@ _ISO = (
     r"(?:[Tt ](?<clock>\d{2}:\d{2})(?::(?<seconds>\d{2})(?:[.,](?<fraction>\d{1,12}))?)?)?"
     r"\s*(?:(?<utc>[Zz]|UTC|GMT)|(?<sign>[+-])(?<hours>[01]\d|2[0-3]):?(?<minutes>[0-5]\d)?)?$"
 )
+_BASIC = (
+    (r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})", "${1}-${2}-${3}T${4}:${5}:${6}"),
+    (r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})($|[^\d:])", "${1}-${2}-${3}T${4}:${5}${6}"),
+)
+"""The basic format of ISO 8601, and how the extended one spells it."""
 
 
 def parse_timestamps(values: pl.Series, source: SourceConfig) -> pl.Series:
@@ -103,17 +115,28 @@ def _by_format(texts: pl.Series, pattern: str, zone: str) -> pl.Series:
 
 
 def _from_iso(texts: pl.Series, zone: str) -> pl.Series:
-    """ISO 8601: date, or date and time with T or a space, fraction and offset as they come."""
+    """ISO 8601: date, or date and time with T or a space, fraction and offset as they come.
+
+    Also without hyphens and colons (20260101T100000Z), and 24:00 for the next midnight.
+    """
+    for digits, spelled in _BASIC:
+        texts = texts.str.replace(digits, spelled)
     parts = texts.str.extract_groups(_ISO).struct.unnest()
+    is_24 = (
+        (pl.col("clock") == "24:00")
+        & (pl.col("seconds").fill_null("00") == "00")
+        & (pl.col("fraction").fill_null("").str.strip_chars("0") == "")
+    ).fill_null(value=False)
     local = parts.select(
         pl.concat_str(
             pl.col("day"),
             pl.lit(" "),
-            pl.col("clock").fill_null("00:00"),
+            pl.when(is_24).then(pl.lit("00:00")).otherwise(pl.col("clock").fill_null("00:00")),
             pl.lit(":"),
             pl.col("seconds").fill_null("00"),
         ).str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
         + pl.duration(
+            days=is_24.cast(pl.Int64),
             microseconds=pl.col("fraction")
             .fill_null("")
             .str.pad_end(6, "0")

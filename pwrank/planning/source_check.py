@@ -21,6 +21,7 @@ from pwrank.landing.land import (
     mixed_times,
     parse_key,
     refuse_bad_file,
+    refuse_days_of_a_spreadsheet,
     refuse_emptied,
     refuse_empty_table,
 )
@@ -186,6 +187,11 @@ def _refuse_file(pending: Pending, sample: Sample, config: Config) -> None:
     refuse_emptied(pending, sample.rows_in)
     rejected = {told.reason: told.rows for told in sample.rejected()}
     refuse_bad_file(pending.file.path, sample.rows_in, rejected, config.clean)
+    if pending.file.table == "interactions":
+        at = pl.col("occurred_at")
+        ends = sample.rows.select(at.min(), at.max().alias("latest")).drop_nulls()
+        moments = [moment for row in ends.iter_rows() for moment in row]
+        refuse_days_of_a_spreadsheet(pending.file.path, moments, config.source)
 
 
 def _of_all(

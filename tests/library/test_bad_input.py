@@ -82,6 +82,11 @@ REFUSED_BY_CHECK = {
         raw("drops/2024-03-99.csv", b"user_id,item_id,timestamp\na,b,soon\nc,d,later\n"),
         ["2 of 2 rows are unusable", "timestamp is not a time", "check [source.columns]"],
     ),
+    "days of a spreadsheet": (
+        raw("drops/2024-03-99.csv", b"user_id,item_id,timestamp\na,b,46023.5\nc,d,46022\n"),
+        ["2024-03-99.csv: all timestamps lie on 1970-01-01", "(46022 is 2025-12-31 00:00 there)",
+         "write them as dates", 'source.timestamp_unit = "seconds"'],
+    ),
     "text in the rating column": (
         raw("drops/2024-03-99.csv", b"user_id,item_id,timestamp,rating\na,b,2024-03-01,good\n"),
         ["2024-03-99.csv: 1 of 1 rows", "rating is not a number"],
@@ -248,3 +253,15 @@ def test_unknown_items_in_between_are_kept_as_history_and_never_ranked(tiny_worl
     assert stages(tiny_world).code == 0
     staged = tiny_world.store.refs("staged")[0].file_paths(tiny_world.store.lake)
     assert "unheard-of" not in set(pl.read_parquet(staged)["item_id"])
+
+
+@pytest.mark.parametrize("times", [(20_000, 80_001), (19_999, 46_000), (1_709_460_000, 46_000)])
+def test_numbers_that_are_not_all_days_of_a_spreadsheet_are_seconds(tiny_world, stages, times):
+    tiny_world.write_drop("bad.csv", [(*GOOD[:2], time, 4, "view") for time in times])
+    assert stages(tiny_world).code == 0
+
+
+def test_who_says_that_the_unit_is_seconds_is_believed(tiny_world, stages):
+    tiny_world.write_drop("bad.csv", [(*GOOD[:2], 46_000, 4, "view")])
+    stages(tiny_world).refuses(["all timestamps lie on 1970-01-01"])
+    assert stages(tiny_world, source={"timestamp_unit": "seconds"}).code == 0

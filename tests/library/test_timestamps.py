@@ -56,6 +56,19 @@ MIDNIGHT = datetime(2013, 2, 28, tzinfo=UTC)
         ("2013-02-28 14:00+02", NOON),
         ("2013-02-28 06:30:00 -05:30", NOON),
         ("2013-02-28 12:00:00 UTC", NOON),
+        ("20130228T120000Z", NOON),
+        ("20130228T1200", NOON),
+        ("20130228t140000.5+0200", NOON + timedelta(milliseconds=500)),
+        ("20130228T1200:00", None),
+        ("20130228T126000", None),
+        ("2013-02-27T24:00:00Z", MIDNIGHT),
+        ("2013-02-27T24:00", MIDNIGHT),
+        ("2013-02-27 24:00:00.000+00:00", MIDNIGHT),
+        ("20130227T240000Z", MIDNIGHT),
+        ("2013-02-27T24:00:01Z", None),
+        ("2013-02-27T24:00:00.5Z", None),
+        ("2013-02-27T24:30:00Z", None),
+        ("9999-12-31T24:00:00Z", None),
         (date(2013, 2, 28), MIDNIGHT),
         (datetime(2013, 2, 28, 12), NOON),  # noqa: DTZ001 - without zone on purpose
         (NOON, NOON),
@@ -105,6 +118,8 @@ def test_clock_times_follow_their_zone_through_gaps_and_overlaps() -> None:
     assert time_of("2013-03-31 02:30", **paris) == datetime(2013, 3, 31, 1, 30, tzinfo=UTC)
     assert time_of("2013-10-27 02:30", **paris) == datetime(2013, 10, 27, 0, 30, tzinfo=UTC)
     assert time_of(date(2013, 2, 28), **paris) == datetime(2013, 2, 27, 23, tzinfo=UTC)
+    # In a zone 24:00 is its own next midnight, after a day of 23 hours, too.
+    assert time_of("2013-03-31T24:00", **paris) == datetime(2013, 3, 31, 22, tzinfo=UTC)
     left_out = time_of("2011-12-30 12:00", time_zone="Pacific/Apia")
     assert left_out == datetime(2011, 12, 30, 22, tzinfo=UTC)
     late = time_of("9999-12-31 20:00:00", **paris)
