@@ -44,16 +44,20 @@ def run(options: argparse.Namespace) -> Answer:
     for table in found:
         lines += _told(table)
     data = [asdict(table) for table in found]
-    refusals = [refusal for table in found for refusal in table.refusals]
-    if refusals:
-        return Answer("\n".join(lines), data, exit_code=2, error=_refused(refusals))
+    if any(table.refusals for table in found):
+        return Answer("\n".join(lines), data, exit_code=2, error=_refused(found))
     lines.append(f"next: pwrank run --config {options.config}")
     return Answer("\n".join(lines), data)
 
 
-def _refused(refusals: Sequence[str]) -> str:
+def _refused(tables: "Sequence[TableCheck]") -> str:
+    """What is certain first; of a long file only its first rows are known to be bad."""
+    open_yet = {file.refusal for table in tables for file in table.checked if file.may_be_better}
+    refusals = [refusal for table in tables for refusal in table.refusals]
+    refusals.sort(key=lambda refusal: refusal in open_yet)
+    verb = "may" if refusals[0] in open_yet else "will"
     more = len(refusals) - REFUSALS_SHOWN
-    lines = ["run will refuse: " + "\n".join(refusals[:REFUSALS_SHOWN])]
+    lines = [f"run {verb} refuse: " + "\n".join(refusals[:REFUSALS_SHOWN])]
     lines += [f"and {more} more; --json tells all"] if more > 0 else []
     return "\n".join(lines)
 

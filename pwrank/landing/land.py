@@ -257,12 +257,18 @@ def asked_for(clean: CleanConfig) -> frozenset[str]:
 
 
 def refuse_bad_file(
-    path: Path, rows_in: int, rejected: Mapping[str, int], clean: CleanConfig
+    path: Path,
+    rows_in: int,
+    rejected: Mapping[str, int],
+    clean: CleanConfig,
+    *,
+    whole: bool = True,
 ) -> None:
     """Raise SourceError for a file that is mostly unusable.
 
     Rows that were asked to be set aside are not bad, nor are those of anonymous visitors, who can
-    be most of a day. A file of no rows is that of a quiet day.
+    be most of a day. A file of no rows is that of a quiet day. whole: false where these are its
+    first rows, and others may outweigh them.
     """
     max_bad_share = clean.max_bad_share
     harmless = {NO_USER, *asked_for(clean)}
@@ -270,8 +276,9 @@ def refuse_bad_file(
     bad = wrong.total()
     if bad > max_bad_share * rows_in:
         reason, count = wrong.most_common(1)[0]
+        rows = f"{rows_in:,} rows" if whole else f"the first {rows_in:,} rows (of all in a run)"
         raise SourceError(
-            f"{path}: {bad:,} of {rows_in:,} rows are unusable, most of them because "
+            f"{path}: {bad:,} of {rows} are unusable, most of them because "
             f"“{reason}” ({count:,}); check [source.columns] and the timestamp settings, "
             f"or raise [clean] max_bad_share (now {max_bad_share})"
         )

@@ -64,6 +64,11 @@ class FileCheck:
     refusal: str | None
     """Why a run will refuse it; None if it will not, as far as these rows tell."""
 
+    @property
+    def may_be_better(self) -> bool:
+        """Whether it is refused for what these rows are like, while all its rows may not be so."""
+        return self.refusal is not None and self.rows > 0 and not self.whole
+
 
 @dataclass(frozen=True)
 class TableCheck:
@@ -186,7 +191,8 @@ def _check_file(
 def _refuse_file(pending: Pending, sample: Sample, config: Config) -> None:
     refuse_emptied(pending, sample.rows_in)
     rejected = {told.reason: told.rows for told in sample.rejected()}
-    refuse_bad_file(pending.file.path, sample.rows_in, rejected, config.clean)
+    rows, whole = sample.rows_in, sample.whole
+    refuse_bad_file(pending.file.path, rows, rejected, config.clean, whole=whole)
     if pending.file.table == "interactions":
         at = pl.col("occurred_at")
         ends = sample.rows.select(at.min(), at.max().alias("latest")).drop_nulls()

@@ -99,6 +99,23 @@ def test_of_a_large_file_the_first_rows_are_looked_at(tiny_world, monkeypatch):
     assert look(tiny_world)["items"].refusals == ()
 
 
+def test_a_long_file_that_begins_badly_is_told_by_its_first_rows_and_may_be_better(
+    tiny_world, command, stages, monkeypatch
+):
+    monkeypatch.setattr(source_check, "FILE_ROWS", 15)
+    good = {"user_id": "u", "item_id": "001", "timestamp": "2024-03-02"}
+    rows = [good | {"timestamp": "soon"}] * 12 + [good] * 28
+    tiny_world.write_items(rows, "drops/2024-03-09.jsonl")
+    certain = tiny_world.write_drop("2024-03-10.csv", [("u", "001", "soon", 1, "e")])
+    of_the_first = "9.jsonl: 12 of the first 15 rows (of all in a run) are unusable, most of them"
+    told = command("check", "--config", tiny_world.config_file)
+    told.refuses(["run will refuse: ", "03-10.csv: 1 of 1 rows are unusable", of_the_first])
+    assert told.err.index("03-10.csv") < told.err.index(of_the_first)
+    certain.unlink()
+    command("check", "--config", tiny_world.config_file).refuses(["may refuse: ", of_the_first])
+    assert stages(tiny_world).code == 0
+
+
 TOLD_BY_ALL_ROWS = {
     "a lake that cannot be written",
     "a model that nobody knows",
