@@ -121,8 +121,10 @@ def _fail(error: Exception, options: argparse.Namespace) -> int:
     trouble = machine_error(error)
     if trouble is not None:
         fact, remedy = TROUBLES[trouble]
+        # The words of libraries around it mislead: polars calls it a file out of specification.
+        said = first_line(error) if isinstance(error, OSError) else os.strerror(trouble)
         print(
-            f"pwrank: {fact}: {first_line(error)}; {remedy} and run the same command again; "
+            f"pwrank: {fact}: {said}; {remedy} and run the same command again; "
             "nothing was published half",
             file=sys.stderr,
         )

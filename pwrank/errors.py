@@ -16,10 +16,12 @@ None of these heals by itself, so none is retried; an `OSError` may heal (see `i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _CREDENTIALS = re.compile(r"\b([a-zA-Z][\w+.-]*:/{1,2})[^\s/?#@]+@")
@@ -66,6 +68,14 @@ class LakeError(InputError):
     """The lake cannot be used: not writable, written by another version, or damaged."""
 
 
+def unwritable(lake: Path, why: str) -> LakeError:
+    """The error about a lake that this user may not write; why: as the system says it."""
+    return LakeError(
+        f"lake {lake}: cannot be written ({why}); let this user write it, or set `lake` to a "
+        "folder that they may write"
+    )
+
+
 class GateRefusedError(PwrankError):
     """A gate refused the staged rankings: exit code 3.
 
@@ -104,6 +114,22 @@ def machine_error(error: BaseException) -> int | None:
         return None
     told = str(error)
     return next((number for number in OF_THE_MACHINE if os.strerror(number) in told), None)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Tell what the machine lacks while a file is written as an OSError that names the file.
+
+    Libraries do not name it, some call a full disk a file out of specification, and the system
+    names the temporary file.
+    """
+    try:
+        yield
+    except Exception as error:
+        number, named = machine_error(error), getattr(error, "filename", None)
+        if number is None or (named and Path(named).parent != path.parent):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def is_transient(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 import polars as pl
 
 from pwrank.datasets import LAKE_FORMAT, Dataset, DatasetRef, IdType, IdTypes
-from pwrank.errors import LakeError
+from pwrank.errors import LakeError, naming, unwritable
 from pwrank.holds import TEMPORARY, held_file, held_folder, remove_if_abandoned
 
 PARQUET_MARK = b"PAR1"
@@ -127,16 +127,17 @@ def shard_of(ids: pl.Series, shards: int) -> pl.Series:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well."""
-    handle, temporary = held_file(path.parent)
-    try:
-        yield temporary
-        flush_file(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        flush_file(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(handle)
+    with naming(path):
+        handle, temporary = held_file(path.parent)
+        try:
+            yield temporary
+            flush_file(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            flush_file(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -179,10 +180,7 @@ class Store:
             with tempfile.TemporaryFile(dir=self.control):
                 pass
         except OSError as error:
-            raise LakeError(
-                f"lake {self.lake}: cannot be written ({error.strerror}); "
-                "set `lake` to a folder that this user may write"
-            ) from None
+            raise unwritable(self.lake, str(error.strerror)) from None
         if not marker.exists():
             write_json(marker, {"format": LAKE_FORMAT})
         return self.check_version()

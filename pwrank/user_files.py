@@ -14,7 +14,7 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import IdType, IdTypes
-from pwrank.errors import SourceError, first_line
+from pwrank.errors import SourceError, first_line, machine_error
 from pwrank.store import replacing
 
 ALIASES = {
@@ -83,7 +83,8 @@ def write_user_file(frame: pl.DataFrame, path: Path) -> None:
                 frame.write_ndjson(temporary)
     except OSError as error:
         raise SourceError(
-            f"{path}: cannot be written ({error.strerror or first_line(error)}); name another file"
+            f"{path}: cannot be written ({error.strerror or first_line(error)}); "
+            f"{'free space, or ' if machine_error(error) else ''}name another file"
         ) from None
     except pl.exceptions.PolarsError as error:
         raise SourceError(

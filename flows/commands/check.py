@@ -11,6 +11,7 @@ from flows.commands import Answer, add_config, plain, today
 
 if TYPE_CHECKING:
     from pwrank.planning.source_check import FileCheck, TableCheck
+    from pwrank.store import Store
 
 FILES_SHOWN = 10
 """Of a table; of more, those that have rejects, and the newest."""
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.store import Store
 
     config = load_config(options.config, os.environ)
-    Store(config.lake).check_version()
+    store = Store(config.lake).check_version()
     found = check_source(config, as_of=today(config.time_zone), now=datetime.now(UTC))
     lines = [f"{options.config}: valid"]
     if (width := config.score.width) > config.score.candidates:
@@ -44,16 +45,28 @@ def run(options: argparse.Namespace) -> Answer:
     for table in found:
         lines += _told(table)
     data = [asdict(table) for table in found]
-    if any(table.refusals for table in found):
-        return Answer("\n".join(lines), data, exit_code=2, error=_refused(found))
+    lake = _unwritable(store)
+    if lake or any(table.refusals for table in found):
+        return Answer("\n".join(lines), data, exit_code=2, error=_refused(lake, found))
     lines.append(f"next: pwrank run --config {options.config}")
     return Answer("\n".join(lines), data)
 
 
-def _refused(tables: "Sequence[TableCheck]") -> str:
+def _unwritable(store: "Store") -> list[str]:
+    from pwrank.errors import LakeError
+    from pwrank.writable import check_writable
+
+    try:
+        check_writable(store)
+    except LakeError as error:
+        return [str(error)]
+    return []
+
+
+def _refused(lake: Sequence[str], tables: "Sequence[TableCheck]") -> str:
     """What is certain first; of a long file only its first rows are known to be bad."""
     open_yet = {file.refusal for table in tables for file in table.checked if file.may_be_better}
-    refusals = [refusal for table in tables for refusal in table.refusals]
+    refusals = [*lake, *(refusal for table in tables for refusal in table.refusals)]
     refusals.sort(key=lambda refusal: refusal in open_yet)
     verb = "may" if refusals[0] in open_yet else "will"
     more = len(refusals) - REFUSALS_SHOWN

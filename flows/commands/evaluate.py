@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.evaluation.judging import judge
     from pwrank.report.night import rewrite_night_report
     from pwrank.store import Store
+    from pwrank.writable import check_writable
     from tasks.progress import note_start
 
     config = load_config(options.config, os.environ)
@@ -59,6 +60,7 @@ def run(options: argparse.Namespace) -> Answer:
     publication, night = published_night(store, options.as_of)
     if options.pairs is not None:
         return _judge_ratings(store, config, night, options.pairs)
+    check_writable(store)
     with stage_lines():
         note_start("evaluate")
         evaluation = judge(store, config, publication, night, options.holdout)

@@ -46,11 +46,14 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.locks import whole_lake
     from pwrank.report.users import as_user_ids
     from pwrank.store import Store
+    from pwrank.writable import check_writable
 
     config = load_config(options.config, os.environ)
     store = Store(config.lake).check_version()
     if not store.lake.is_dir():
         raise LakeError(f"{store.lake}: there is no lake; nobody is in it")
+    if options.yes:
+        check_writable(store)
     now = datetime.now(UTC)
     holder = {"host": socket.gethostname(), "process": os.getpid(), "since": f"{now:%F %T} UTC"}
     if not options.user.strip():

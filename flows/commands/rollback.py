@@ -22,8 +22,10 @@ def run(options: argparse.Namespace) -> Answer:
     from pwrank.errors import LakeError
     from pwrank.publication import NO_REASON, published_dates, rollback
     from pwrank.store import Store
+    from pwrank.writable import check_writable
 
     store = Store(load_config(options.config, os.environ).lake).check_version()
+    check_writable(store)
     try:
         reason = (options.reason or "").strip() or NO_REASON
         publication = rollback(store, options.to, reason=reason, now=datetime.now(UTC))

@@ -147,6 +147,7 @@ def test_an_unexpected_error_is_one_line_with_the_next_step(monkeypatch, tiny_wo
     [
         OSError(errno.ENOSPC, "No space left on device"),
         RuntimeError("Error: IoError(Os { message: 'No space left on device' })\nmore"),
+        RuntimeError("parquet: File out of specification: No space left on device (os error 28)"),
     ],
 )
 def test_a_full_disk_is_told_in_one_line_with_the_next_step(
@@ -160,6 +161,8 @@ def test_a_full_disk_is_told_in_one_line_with_the_next_step(
     assert told.code == 1
     (line,) = told.err.splitlines()
     assert line.startswith("pwrank: disk full: ")
+    assert "No space left on device" in line
+    assert "specification" not in line
     assert line.endswith("run the same command again; nothing was published half")
 
 

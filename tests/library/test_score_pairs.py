@@ -203,3 +203,13 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
     with pytest.raises(SourceError, match=r"out.csv: cannot be written .*try \.parquet"):
         write_user_file(nested, tmp_path / "out.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
+    def full_disk(*_, **__):
+        raise pl.exceptions.ComputeError("File out of specification: No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full_disk)
+    told = r"cannot be written \(No space left on device\); free space, or name another file$"
+    with pytest.raises(SourceError, match=told):
+        write_user_file(PAIRS, tmp_path / "out.parquet")

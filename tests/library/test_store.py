@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -51,6 +52,32 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
         write_parquet(FRAME.head(1), path)
     assert names(tmp_path) == ["data.parquet"]
     assert pl.read_parquet(path).height == 3
+
+
+FULL = "parquet: File out of specification: underlying IO error: No space left on device (os error)"
+
+
+@pytest.mark.parametrize("error", [pl.exceptions.ComputeError(FULL), OSError(28, "No space left")])
+def test_a_full_disk_is_told_with_the_file_and_without_what_libraries_call_it(
+    tmp_path, monkeypatch, error
+):
+    def full_disk(*_, **__):
+        raise error
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full_disk)
+    path = tmp_path / "data.parquet"
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'$") as caught:
+        write_parquet(FRAME, path)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_trouble_with_another_file_keeps_its_name(tmp_path):
+    def unreadable() -> None:
+        with replacing(tmp_path / "data.parquet"):
+            raise OSError(errno.EIO, "Input/output error", "/source/day.csv")
+
+    with pytest.raises(OSError, match=r"/source/day\.csv"):
+        unreadable()
 
 
 def test_a_file_is_never_visible_half_written(tmp_path):
