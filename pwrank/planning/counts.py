@@ -89,7 +89,7 @@ def count_night(
     histories = share_histories(run, scratch, landed, items["item_id"])
     built += clock() - started
     rows, known = _known_users(run, old["interactions"])
-    if not (rows or histories):
+    if not histories:
         refuse_no_histories(run, scratch, old["interactions"], landed, items["item_id"])
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0

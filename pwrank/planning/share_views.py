@@ -28,7 +28,11 @@ from pwrank.views.catalogue import (
     refuse_contradictions,
     refuse_useless,
 )
+from pwrank.views.cleaning import before_cut, clean_shard, drop_rare_items
 from pwrank.views.histories import build_histories
+
+BEGINNING = 50_000
+"""Rows of a landed file that tell whether anything of it is kept."""
 
 
 def refuse_empty_tables(run: Run, landed: Mapping[Table, Landed]) -> None:
@@ -114,11 +118,27 @@ def refuse_no_histories(
     landed: Mapping[Table, Landed],
     known_items: pl.Series,
 ) -> None:
-    """Raise SourceError, as building them would, where neither old nor new drops have a history."""
-    if all(table.whole for table in landed.values()) and _takes_all(run):
-        there = [_at_home(run.store, drop) for drop in old]
+    """Raise SourceError, as building them would, where neither old nor new drops have a history.
+
+    They are built only where no beginning of a landed file has anything that `[clean]` keeps.
+    """
+    if not (all(table.whole for table in landed.values()) and _takes_all(run)):
+        return
+    there = [_at_home(run.store, drop) for drop in old]
+    names = [name for drop in reversed(there) for name in drop.files]
+    if not any(_keeps_any(run, name, known_items) for name in names):
         drops = [*there, *_with_files(landed["interactions"].drops)]
         _histories(run, scratch, drops, landed["users"].drops, known_items)
+
+
+def _keeps_any(run: Run, name: str, known_items: pl.Series) -> bool:
+    """Whether `[clean]` keeps any of the first rows of a landed file that lie before the cut."""
+    rows = before_cut(pl.scan_parquet(name), run.cut).head(BEGINNING).collect()
+    kept, _ = clean_shard(rows, run.config.clean, known_items)
+    if (minimum := run.config.clean.min_item_interactions) > 1:
+        totals = kept.group_by("item_id").len()
+        kept, _ = drop_rare_items(kept, totals, minimum)
+    return not kept.is_empty()
 
 
 def _histories(

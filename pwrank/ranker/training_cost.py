@@ -59,7 +59,7 @@ class TrainingCost:
     small_log: int
     """Interactions of the small training."""
     small_best: float
-    """Epochs after which two such searches were best, on average."""
+    """Epochs after which two such searches were best, on average; one, where the log is short."""
     ranker: Ranker
     """A barely trained ranker of the same form, for timing what comes after."""
 
@@ -97,7 +97,9 @@ def measure_training(
     share = some.num_interactions / log.num_interactions
     small = _small(log, config, share=share, seed=seed)
     others = log.select(np.arange(step // 2, log.num_users, step, dtype=np.int64))
-    flops, other_best = _count_flops(others, catalogue, cut=cut, config=small, seed=seed)
+    # Of a short log there are no others: all of it is searched once, and two epochs are counted.
+    counted = small if step > 1 else small.model_copy(update={"epochs": 2})
+    flops, other_best = _count_flops(others, catalogue, cut=cut, config=counted, seed=seed)
     marks: dict[tuple[str, int], float] = {}
 
     def mark(phase: str, done: int, _planned: int, _figures: dict[str, float]) -> None:
@@ -120,7 +122,7 @@ def measure_training(
         other_flops=4.0 * items**3,
         together=items,
         small_log=some.num_interactions,
-        small_best=(figures["epochs"] + other_best) / 2,
+        small_best=(figures["epochs"] + other_best) / 2 if step > 1 else figures["epochs"],
         ranker=ranker,
     )
 

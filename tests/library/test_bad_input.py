@@ -212,15 +212,20 @@ def test_a_plan_refuses_in_the_words_of_a_run(tiny_world, stages, command, case)
     assert planned.out == ""
 
 
-LANDED = ("item rows of one file that disagree", "no interaction before the date")
+LANDED = (
+    "item rows of one file that disagree",
+    "no interaction before the date",
+    "everything cleaned away",
+)
 
 
 @pytest.mark.parametrize("case", LANDED)
 def test_a_plan_refuses_what_was_landed_before_the_run_was_refused(
     tiny_world, stages, command, case
 ):
-    spoil, _, parts = REFUSED_BY_A_RUN[case]
+    spoil, sections, parts = REFUSED_BY_A_RUN[case]
     spoil(tiny_world)
+    tiny_world.settings = sections
     stages(tiny_world).refuses(parts)
     command("plan", "--config", tiny_world.config_file, "--as-of", AS_OF).refuses(parts)
 

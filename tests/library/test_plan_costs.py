@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pwrank.config import Config, TrainConfig
 from pwrank.planning import calibration
-from pwrank.ranker import closed_form_cost
+from pwrank.ranker import closed_form_cost, training_cost
 from pwrank.ranker.closed_form_cost import (
     cooccurrence_seconds,
     items_together,
@@ -17,7 +18,12 @@ from pwrank.ranker.closed_form_cost import (
 )
 from pwrank.ranker.cooccurrence_choice import RIDGES, TEXTS
 from pwrank.ranker.history import Histories
-from pwrank.ranker.training_cost import TrainingCost, best_epochs, training_bytes
+from pwrank.ranker.training_cost import (
+    TrainingCost,
+    best_epochs,
+    measure_training,
+    training_bytes,
+)
 
 ITEMS = 40
 
@@ -44,6 +50,30 @@ def clock():
 
 def a_cost(best: float, log: int = 10_000) -> TrainingCost:
     return TrainingCost(1.0, 1.0, 1.0, 1.0, ITEMS, log, best, ranker=None)
+
+
+@pytest.mark.parametrize(("users", "epochs"), [(30, [2, 7]), (90, [7, 7])])
+def test_a_short_log_is_trained_whole_only_once(monkeypatch, users, epochs):
+    """Of a longer one two parts are, and tell together after how many epochs to stop."""
+    trained, ticks = [], clock()
+
+    def fit(log, _catalogue, *, config, progress, **_):
+        trained.append((log.num_users, config.epochs))
+        for epoch in range(config.epochs):
+            progress("search", epoch + 1, config.epochs, {})
+        progress("final", 1, 1, {})
+        return None, {"epochs": float(4 * len(trained))}
+
+    monkeypatch.setattr(training_cost, "SMALL_LOG", 300)
+    monkeypatch.setattr(training_cost, "fit_ranker", fit)
+    monkeypatch.setattr(training_cost, "preference_seconds", lambda *_: 0.0)
+    monkeypatch.setattr(training_cost, "cooccurrence_seconds", lambda *_: 0.0)
+    catalogue = SimpleNamespace(text=TEXT)
+    cost = measure_training(
+        some_log(users), catalogue, cut=10**9, config=TrainConfig(epochs=7), seed=0, clock=ticks
+    )
+    assert trained == [(30, epochs[0]), (30, epochs[1])]
+    assert cost.small_best == (8 if users == 30 else 6)
 
 
 def test_a_longer_log_is_read_more_often():
