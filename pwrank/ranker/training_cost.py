@@ -32,6 +32,9 @@ from pwrank.ranker.model import Ranker
 SMALL_LOG = 12_000
 """Interactions of the small training: a dozen steps an epoch."""
 
+COUNTED_LOG = 3_000
+"""Interactions that are trained on to count, where all others are in the small training."""
+
 FEW_ITEMS = 300
 """Of its co-occurrence model, which then takes next to nothing."""
 
@@ -96,9 +99,11 @@ def measure_training(
     some = log.select(np.arange(0, log.num_users, step, dtype=np.int64))
     share = some.num_interactions / log.num_interactions
     small = _small(log, config, share=share, seed=seed)
-    others = log.select(np.arange(step // 2, log.num_users, step, dtype=np.int64))
-    # Of a short log there are no others: all of it is searched once, and two epochs are counted.
-    counted = small if step > 1 else small.model_copy(update={"epochs": 2})
+    # Of a short log there are no others to search: two epochs of some of them count.
+    short = step == 1
+    apart = max(1, log.num_interactions // COUNTED_LOG) if short else step
+    others = log.select(np.arange(apart // 2, log.num_users, apart, dtype=np.int64))
+    counted = small.model_copy(update={"epochs": 2}) if short else small
     flops, other_best = _count_flops(others, catalogue, cut=cut, config=counted, seed=seed)
     marks: dict[tuple[str, int], float] = {}
 
@@ -122,7 +127,7 @@ def measure_training(
         other_flops=4.0 * items**3,
         together=items,
         small_log=some.num_interactions,
-        small_best=(figures["epochs"] + other_best) / 2 if step > 1 else figures["epochs"],
+        small_best=figures["epochs"] if short else (figures["epochs"] + other_best) / 2,
         ranker=ranker,
     )
 

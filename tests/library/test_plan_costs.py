@@ -65,6 +65,7 @@ def test_a_short_log_is_trained_whole_only_once(monkeypatch, users, epochs):
         return None, {"epochs": float(4 * len(trained))}
 
     monkeypatch.setattr(training_cost, "SMALL_LOG", 300)
+    monkeypatch.setattr(training_cost, "COUNTED_LOG", 100)
     monkeypatch.setattr(training_cost, "fit_ranker", fit)
     monkeypatch.setattr(training_cost, "preference_seconds", lambda *_: 0.0)
     monkeypatch.setattr(training_cost, "cooccurrence_seconds", lambda *_: 0.0)
@@ -72,7 +73,7 @@ def test_a_short_log_is_trained_whole_only_once(monkeypatch, users, epochs):
     cost = measure_training(
         some_log(users), catalogue, cut=10**9, config=TrainConfig(epochs=7), seed=0, clock=ticks
     )
-    assert trained == [(30, epochs[0]), (30, epochs[1])]
+    assert trained == [(10 if users == 30 else 30, epochs[0]), (30, epochs[1])]
     assert cost.small_best == (8 if users == 30 else 6)
 
 
