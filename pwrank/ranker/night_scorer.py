@@ -26,6 +26,7 @@ from pwrank.ranker.pair_features import (
     OWN,
     PAIRWISE_FEATURES,
     SMALLEST_COOCCURRENCE,
+    STRONGEST,
     item_sides,
     user_features,
     user_sides,
@@ -34,7 +35,7 @@ from pwrank.ranker.pair_kernels import (
     add_logarithms,
     add_own_places,
     add_perceptron,
-    add_weight_sums,
+    add_weights,
     score_pairs,
 )
 from pwrank.ranker.pair_scorer import LIMIT, Head
@@ -166,12 +167,12 @@ class NightScorer:
     def _add_cooccurrence(
         self, features: FloatArray, histories: Histories, candidates: IntArray
     ) -> None:
-        weights, names = self.items.cooccurrence, tuple(COOCCURRENCES)
+        weights, names = self.items.cooccurrence, (*COOCCURRENCES, STRONGEST)
         columns = _columns(names)
-        add_weight_sums(
+        add_weights(
             histories.offsets,
             histories.item,
-            np.array([COOCCURRENCES[name] for name in names], np.int64),
+            np.array(list(COOCCURRENCES.values()), np.int64),
             weights.offsets,
             self._spoken_for,
             weights.weight,

@@ -38,6 +38,9 @@ INNER_PRODUCTS = {
 COOCCURRENCES = {"cooccurrence": 0, "recent_cooccurrence": RECENT_ITEMS}
 """Sums of weights of the newest so many interactions, 0 = all; each has a `log_` feature too."""
 
+STRONGEST = "strongest_cooccurrence"
+"""The largest of these weights: one item of the history may say all; has a `log_` feature too."""
+
 OWN = ("own_count", "own_recency")
 """How often and how lately the user has had the item itself."""
 
@@ -48,6 +51,8 @@ PAIRWISE_FEATURES = (
     "log_cooccurrence",
     "recent_cooccurrence",
     "log_recent_cooccurrence",
+    "strongest_cooccurrence",
+    "log_strongest_cooccurrence",
     "text",
     "recent_text",
     *OWN,
@@ -127,9 +132,10 @@ def pairwise_features(users: UserTable, items: ItemTable, candidates: Tensor) ->
     matrix = items.cooccurrence.matrix
     for name, newest in COOCCURRENCES.items():
         history = users.histories.last(newest) if newest else users.histories
-        together = _cooccurrence(history, matrix, candidates)
-        columns[name] = together
-        columns[f"log_{name}"] = torch.log(together.clamp(min=0) + SMALLEST_COOCCURRENCE)
+        columns[name] = _cooccurrence(history, matrix, candidates)
+    columns[STRONGEST] = _strongest(users.histories, matrix, candidates)
+    for name in (*COOCCURRENCES, STRONGEST):
+        columns[f"log_{name}"] = torch.log(columns[name].clamp(min=0) + SMALLEST_COOCCURRENCE)
     columns |= dict(zip(OWN, _own(users.histories, len(items.vectors), candidates), strict=True))
     return torch.stack([columns[name] for name in PAIRWISE_FEATURES], dim=-1)
 
@@ -161,6 +167,24 @@ def _cooccurrence(history: Histories, matrix: sparse.csr_matrix, candidates: Ten
     ]
     scores = np.concatenate(parts) if parts else np.zeros(rows.shape)
     return torch.from_numpy(scores.astype(np.float32)).to(candidates.device)
+
+
+def _strongest(history: Histories, matrix: sparse.csr_matrix, candidates: Tensor) -> Tensor:
+    """(b, c): the largest weight with which an item of a history speaks for a candidate; or 0."""
+    rows = candidates.cpu().numpy()
+    out = np.zeros(rows.shape, np.float32)
+    size = max(DENSE_CELLS // max(matrix.shape[1], 1), 1)
+    for first in range(0, len(rows), size):
+        part = history.select(np.arange(first, min(first + size, len(rows))))
+        known = part.item >= 0
+        item, user = part.item[known], part.user[known]
+        count = matrix.indptr[item + 1] - matrix.indptr[item]
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        place = np.repeat(matrix.indptr[item], count) + within
+        largest = np.zeros((part.num_users, matrix.shape[1]), np.float32)
+        np.maximum.at(largest, (np.repeat(user, count), matrix.indices[place]), matrix.data[place])
+        out[first : first + size] = np.take_along_axis(largest, rows[first : first + size], axis=1)
+    return torch.from_numpy(out).to(candidates.device)
 
 
 def recency(histories: Histories, num_items: int) -> FloatArray:

@@ -66,7 +66,7 @@ G0, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12 = (
 
 
 @compiled
-def add_weight_sums(
+def add_weights(
     history_offsets: IntArray,
     history: IntArray,
     newest: IntArray,
@@ -79,11 +79,13 @@ def add_weight_sums(
 ) -> None:
     """What the `newest[j]` (0: all) items of a history say for each candidate, in columns[j].
 
-    User u had the items history[history_offsets[u]:history_offsets[u + 1]], of which each counts
-    once; item i has the weights offsets[i]:offsets[i + 1]. Read from the newest backwards.
+    The last of `columns` gets the largest weight of all instead of a sum. User u had the items
+    history[history_offsets[u]:history_offsets[u + 1]], of which each counts once; item i has the
+    weights offsets[i]:offsets[i + 1]. Read from the newest backwards.
     """
     items = len(offsets) - 1
-    total, met = np.zeros(items, np.float32), np.full(items, -1, np.int64)
+    # Sum and largest lie beside each other: one line of the cache for both.
+    said, met = np.zeros((items, 2), np.float32), np.full(items, -1, np.int64)
     for user in range(len(rows)):
         start, end, added = history_offsets[user], history_offsets[user + 1], 0
         for at in range(end - 1, start - 1, -1):
@@ -95,33 +97,36 @@ def add_weight_sums(
                 met[item] = user
                 added += offsets[item + 1] - offsets[item]
                 for k in range(offsets[item], offsets[item + 1]):
-                    total[spoken_for[k]] += weight[k]
+                    said[spoken_for[k], 0] += weight[k]
+                    said[spoken_for[k], 1] = max(said[spoken_for[k], 1], weight[k])
             for j in range(len(newest)):
                 if newest[j] == end - at or (at == start and newest[j] > end - at):
-                    _look_up(total, rows[user], out[user, columns[j]])
+                    _look_up(said, 0, rows[user], out[user, columns[j]])
         for j in range(len(newest)):
             if newest[j] == 0 or start == end:
-                _look_up(total, rows[user], out[user, columns[j]])
+                _look_up(said, 0, rows[user], out[user, columns[j]])
+        _look_up(said, 1, rows[user], out[user, columns[len(newest)]])
         few = added < items // LANES  # else all of it is zeroed sooner, so many at once
-        _clear(total, history[start:end] if few else history[:0], offsets, spoken_for)
+        _clear(said, history[start:end] if few else history[:0], offsets, spoken_for)
 
 
 @compiled
 def _clear(
-    total: FloatArray, history: IntArray, offsets: IntArray, spoken_for: npt.NDArray[np.int32]
+    said: FloatArray, history: IntArray, offsets: IntArray, spoken_for: npt.NDArray[np.int32]
 ) -> None:
     """Zero again: all of it without a history, else what its items speak for."""
     if len(history) == 0:
-        total[:] = ZERO
+        said[:] = ZERO
     for item in history:
         for k in range(offsets[item], offsets[item + 1]):
-            total[spoken_for[k]] = ZERO
+            said[spoken_for[k], 0] = ZERO
+            said[spoken_for[k], 1] = ZERO
 
 
 @compiled
-def _look_up(total: FloatArray, rows: IntArray, out: FloatArray) -> None:
+def _look_up(said: FloatArray, which: int, rows: IntArray, out: FloatArray) -> None:
     for place in range(len(rows)):
-        out[place] = total[max(rows[place], 0)]
+        out[place] = said[max(rows[place], 0), which]
 
 
 @compiled

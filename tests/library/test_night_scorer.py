@@ -15,7 +15,13 @@ from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.inner_products import TILE_BYTES, add_inner_products
 from pwrank.ranker.model_inputs import history_paths, read_histories
 from pwrank.ranker.night_scorer import NightScorer
-from pwrank.ranker.pair_features import COOCCURRENCES, INNER_PRODUCTS, OWN, PAIRWISE_FEATURES
+from pwrank.ranker.pair_features import (
+    COOCCURRENCES,
+    INNER_PRODUCTS,
+    OWN,
+    PAIRWISE_FEATURES,
+    STRONGEST,
+)
 from pwrank.ranker.pair_kernels import add_logarithms, add_perceptron
 from pwrank.ranker.reason_kernels import find_reasons
 from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
@@ -81,7 +87,7 @@ def test_it_scores_as_the_reference_does(plain, fusion, activation):
 
 def test_every_pairwise_feature_is_declared_by_its_form():
     products = [name for names in INNER_PRODUCTS.values() for name in names]
-    sums = [f"{log}{name}" for name in COOCCURRENCES for log in ("", "log_")]
+    sums = [f"{log}{name}" for name in (*COOCCURRENCES, STRONGEST) for log in ("", "log_")]
     assert sorted(PAIRWISE_FEATURES) == sorted([*products, *sums, *OWN])
 
 
