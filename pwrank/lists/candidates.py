@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pwrank.config import RerankConfig, ScoreConfig
+from pwrank.lists.cooccurring import COOCCURRING, find_cooccurring
 from pwrank.lists.exact_search import Excluded, search_exactly
 from pwrank.lists.exploration import Explorable, nearest_untouched, take_out
 from pwrank.lists.item_index import ItemIndex
@@ -48,8 +49,9 @@ def find_candidates(
 ) -> Candidates:
     """The nearest items of the first `count` of b users, without those of the history if so told.
 
-    With the exploration dial up, the nearest of the rare items are added, which else are seldom
-    among the nearest of all, and behind them the untouched ones that read like the history.
+    Beside them are some that the history speaks for most. With the exploration dial up, the nearest
+    of the rare items are added, which else are seldom among the nearest of all, and behind them the
+    untouched ones that read like the history.
     """
     width = min(config.width, len(items.pool.rows))
     seen = Excluded(users.histories.offsets, users.histories.item)
@@ -66,7 +68,9 @@ def find_candidates(
         if left:
             there = Excluded(np.arange(len(rows) + 1, dtype=np.int64) * width, rows.ravel())
             search_exactly(left[0], users.retrieval, (*excluded, there), left[1])
-    rows = np.concatenate([rows, rare], axis=1)
+    together = _cooccurring(users, items, rows, count, excluded)
+    take_out(rare[:count], together[:count])
+    rows = np.concatenate([rows, together, rare], axis=1)
     filled = np.zeros(rows.shape, np.bool_)
     _fill(rows[:count], filled[:count], seen, items, config)
     if explorable:
@@ -76,6 +80,30 @@ def find_candidates(
     rows = np.concatenate([rows, untouched], axis=1)
     filled = np.concatenate([filled, np.zeros(untouched.shape, np.bool_)], axis=1)
     return Candidates(rows, filled, rare.shape[1] + slots, slots)
+
+
+def _cooccurring(
+    users: UserTable, items: ItemIndex, rows: IntArray, count: int, excluded: tuple[Excluded, ...]
+) -> IntArray:
+    """(b, c) items that the histories of the first `count` users speak for, none of `rows`."""
+    left = len(items.pool.rows) - rows.shape[1]
+    together = np.full((len(rows), min(COOCCURRING, left)), -1, np.int64)
+    weights, histories = items.table.cooccurrence, users.histories
+    nobody = Excluded(np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int64))
+    barred = excluded[0] if excluded else nobody
+    find_cooccurring(
+        histories.offsets,
+        histories.item,
+        weights.offsets,
+        weights.item,
+        weights.weight,
+        items.pool.place,
+        barred.offsets,
+        barred.items,
+        rows,
+        together[:count],
+    )
+    return together
 
 
 def _search_approximately(

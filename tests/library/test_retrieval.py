@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from pwrank.config import IndexConfig, RerankConfig, ScoreConfig
 from pwrank.lists import exploration
 from pwrank.lists.candidates import find_candidates
+from pwrank.lists.cooccurring import COOCCURRING
 from pwrank.lists.exact_search import Excluded, make_pool, search_exactly
 from pwrank.lists.exploration import Explorable, explorable
 from pwrank.lists.retrieval import build_index, in_blocks, overlap, read_index, write_index
+from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import group_by_user
 from pwrank.ranker.pair_features import history_text
 
@@ -126,7 +128,18 @@ def test_an_index_comes_back_from_disk_the_same(tmp_path):
 OFF = RerankConfig()
 
 
-def world(item_vectors, seen, *, kind="exact", probes=None):
+def speaking_for(num_items, weights):
+    """Co-occurrence weights {(item, item it speaks for): weight}."""
+    pairs = sorted(weights)
+    lengths = np.bincount([one for one, _ in pairs], minlength=num_items).astype(np.int64)
+    return Cooccurrence(
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        item=np.array([other for _, other in pairs], np.int64),
+        weight=np.array([weights[pair] for pair in pairs], np.float32),
+    )
+
+
+def world(item_vectors, seen, *, kind="exact", probes=None, together=None):
     """Items and users (lists of seen rows, -1 = unknown item), as scoring has them."""
     index, _ = index_of(item_vectors, kind=kind)
     if probes:
@@ -138,6 +151,7 @@ def world(item_vectors, seen, *, kind="exact", probes=None):
     users = SimpleNamespace(retrieval=block, histories=histories.filled_up(len(block)))
     items = SimpleNamespace(
         pool=pool_of(item_vectors),
+        table=SimpleNamespace(cooccurrence=speaking_for(len(item_vectors), together or {})),
         approximate=index,
         catalogue=SimpleNamespace(num_items=len(item_vectors)),
         by_popularity=np.arange(len(item_vectors), dtype=np.int64),
@@ -183,8 +197,9 @@ def test_what_a_narrow_index_misses_is_filled_with_popular_items_and_marked():
     found = candidates_of(users, 2, items, k=400, candidates=400)
     assert found.filled.any()
     for user, seen in enumerate(({0, 1}, set())):
-        assert len(set(found.rows[user])) == 400
-        assert not set(found.rows[user]) & (seen | {-1})
+        mine = found.rows[user][found.rows[user] >= 0]
+        assert len(set(mine)) == len(mine) == 400
+        assert not set(mine) & seen
         filled = found.rows[user][found.filled[user]]
         assert (np.diff(filled) > 0).all()
 
@@ -199,7 +214,7 @@ def explored_world():
     users.batch = SimpleNamespace(item=history, mask=history > 0)
     text = torch.from_numpy(np.abs(vectors(2000, seed=7)))
     users.text = history_text(users.batch, text)
-    items.table = SimpleNamespace(text=text)
+    items.table.text = text
     rare, untouched = np.arange(40), np.arange(9, 40)
     world_of = Explorable(
         make_pool(text, untouched), pool_of(vectors(2000), rare), np.arange(2000) < 40, 0.1
@@ -234,8 +249,9 @@ def test_untouched_items_stand_last_those_most_like_the_history_first(explored_w
 def test_without_exploration_nothing_is_added(explored_world):
     users, items, _, _ = explored_world
     found = candidates_of(users, 2, items, k=10, candidates=20)
-    assert found.untouched == 0
-    assert found.rows.shape[1] == 20
+    assert found.untouched == found.added == 0
+    assert (found.rows[:2, :20] >= 0).all()
+    assert (found.rows[:, 20:] == -1).all()
 
 
 def test_what_may_be_explored_is_available_and_has_a_text():
@@ -263,3 +279,45 @@ def test_of_very_many_untouched_items_the_most_promising_are_compared(monkeypatc
         table=SimpleNamespace(text=torch.ones(6, 3), retrieval=torch.ones(6, 3)),
     )
     assert explorable(items, 0).untouched.rows.tolist() == [1, 5]
+
+
+def reference_of(users, user, items, weights, barred):
+    """Items by falling sum of weights, those not positive and the barred left out."""
+    mine = users.histories.item[users.histories.offsets[user] : users.histories.offsets[user + 1]]
+    sums = np.zeros(items)
+    for (one, other), weight in weights.items():
+        sums[other] += np.float32(weight) * (one in mine)
+    best = [row for row in np.argsort(-sums, kind="stable") if sums[row] > 0 and row not in barred]
+    return best[:COOCCURRING]
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_the_history_speaks_for_most_is_found_beside_the_nearest(kind, repeats):
+    rng = np.random.default_rng(3)
+    weights = {
+        (int(one), int(other)): float(rng.integers(-2, 6))
+        for one, other in rng.integers(0, 300, (6000, 2))
+    }
+    seen = [[], [0, 1, 2, 2], list(range(40)), [299]]
+    users, items = world(vectors(300), seen, kind=kind, together=weights)
+    settings = {"k": 5, "candidates": 20, "exclude_seen": not repeats}
+    found = candidates_of(users, 4, items, **settings).rows
+    assert found.shape[1] == 20 + COOCCURRING
+    for user, history in enumerate(seen):
+        near, beside = found[user, :20], found[user, 20:]
+        barred = set(near) | (set() if repeats else set(history))
+        expected = reference_of(users, user, 300, weights, barred)
+        assert sorted(expected) == list(beside[beside >= 0])
+    assert (found[0, 20:] == -1).all()
+    assert (found[2, 20:] >= 0).all()
+
+
+def test_only_what_may_be_ranked_is_found_beside_and_nothing_where_all_is_near():
+    weights = {(0, other): 1.0 + other for other in range(1, 40)}
+    users, items = world(vectors(40), [[0]], together=weights)
+    items.pool = pool_of(vectors(40), np.arange(30))
+    found = candidates_of(users, 1, items, k=5, candidates=10).rows[0]
+    assert set(found[found >= 0]) == set(range(1, 30))
+    everything = candidates_of(users, 1, items, k=5, candidates=100).rows
+    assert everything.shape[1] == 30
