@@ -54,7 +54,7 @@ def test_scores_and_items_stay_as_they_are(trained_world):
 
 def test_more_of_the_catalogue_is_shown_as_the_dial_is_turned(trained_world):
     shown = [
-        stage_night(trained_world.run(score={"k": 2}, rerank={"explore": 0, "coverage": dial}))
+        stage_night(trained_world.run(score={"k": 4}, rerank={"explore": 0, "coverage": dial}))
         .rankings["item_id"]
         .n_unique()
         for dial in (0.0, 1.0)
