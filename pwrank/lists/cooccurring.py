@@ -40,53 +40,58 @@ def find_cooccurring(  # noqa: PLR0913, PLR0917 - numba takes arguments by posit
     same form, items whose `place` (n,) is negative, sums that are not positive. Of equal sums the
     first rows win.
     """
+    if out.shape[1] == 0:
+        return
     items = len(offsets) - 1
     total, met = np.zeros(items, np.float32), np.full(items, -1, np.int64)
-    free = place[:items] >= 0
+    left_out = np.full(items, -1, np.int64)
     keys = np.empty(4 * out.shape[1], np.int64)
     for user in range(len(out)):
         mine = history[history_offsets[user] : history_offsets[user + 1]]
-        without = barred[barred_offsets[user] : barred_offsets[user + 1]]
         for item in mine:
             if met[item] != user:
                 met[item] = user
                 for k in range(offsets[item], offsets[item + 1]):
                     total[spoken_for[k]] += weight[k]
-        for row in without:
-            free[max(row, 0)] &= row < 0
-        for row in rows[user]:
-            free[max(row, 0)] &= row < 0
+        _stamp(left_out, barred[barred_offsets[user] : barred_offsets[user + 1]], user)
+        _stamp(left_out, rows[user], user)
         out[user] = -1
-        _choose(mine, offsets, spoken_for, total, free, keys, out[user])
-        for row in without:
-            free[row] = place[row] >= 0
-        for row in rows[user]:
-            free[row] = place[row] >= 0
+        _choose(mine, offsets, spoken_for, total, left_out, user, place, keys, out[user])
 
 
 @compiled
-def _choose(  # noqa: PLR0917 - as above
+def _stamp(stamps: IntArray, rows: IntArray, user: int) -> None:
+    for row in rows:
+        if row >= 0:
+            stamps[row] = user
+
+
+@compiled
+def _choose(  # noqa: PLR0913, PLR0917 - as above
     mine: IntArray,
     offsets: IntArray,
     spoken_for: IntArray,
     total: FloatArray,
-    free: npt.NDArray[np.bool_],
+    left_out: IntArray,
+    user: int,
+    place: npt.NDArray[np.int32],
     keys: IntArray,
     out: IntArray,
 ) -> None:
-    """The largest of the positive totals that are free, ascending; all totals are 0 afterwards.
+    """The largest of the positive totals, ascending; all totals are 0 afterwards.
 
-    A key is the bits of a total, which are in order as positive numbers are, before the row from
-    behind. Only what beats the best so far is kept, so that few are compared with each other.
+    Not of items without a place, nor of those left out, which bear the user's number. A key is the
+    bits of a total, which are in order as positive numbers are, before the row from behind. Only
+    what beats the best so far is kept, so that few are compared with each other.
     """
     bits, wide = total.view(np.int32), len(out)
-    kept, bound = 0, np.int64(0)
+    kept, bound = 0, LAST_ROW
     for item in mine:
         for k in range(offsets[item], offsets[item + 1]):
             other = spoken_for[k]
             key = (np.int64(bits[other]) << 32) | (LAST_ROW - other)
             bits[other] = 0
-            if key > bound and key > LAST_ROW and free[other]:
+            if key > bound and left_out[other] != user and place[other] >= 0:
                 keys[kept] = key
                 kept += 1
                 if kept == len(keys):

@@ -11,11 +11,11 @@ def dropout(values: Tensor, share: float, *, training: bool) -> Tensor:
     """values with a random share set to 0 and the rest scaled up; as they are outside training.
 
     On a processor eight decisions are taken from one random number, so the share is rounded to a
-    256th: torch's own takes one number a decision, a tenth of a training step in all.
+    256th below 1: torch's own takes one number a decision, a tenth of a training step in all.
     """
     if values.device.type != "cpu":
         return functional.dropout(values, share, training)
-    threshold = round(share * 256)
+    threshold = min(round(share * 256), 255)
     if not training or threshold == 0:
         return values
     bits = torch.empty(-(-values.numel() // 8), dtype=torch.int64).random_(-(2**63), None)

@@ -97,6 +97,12 @@ def test_dropout_leaves_the_mean_and_its_share_out(share: float) -> None:
     assert torch.equal(dropout(values, share, training=True), out)
 
 
+def test_dropout_of_nearly_everything_leaves_something() -> None:
+    out = dropout(torch.ones(300, 333), 0.999, training=True)
+    assert torch.isfinite(out).all()
+    assert out.unique().tolist() == [0.0, 256.0]
+
+
 def test_dropout_does_nothing_outside_training_or_without_a_share() -> None:
     values = torch.randn(5, 7)
     assert torch.equal(dropout(values, 0.5, training=False), values)
