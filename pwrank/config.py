@@ -302,7 +302,8 @@ class ScoreConfig(Section):
     k: Annotated[Integer, Field(ge=1, le=65_535)] = 100
     """Length of each exported list."""
     candidates: PositiveInt = 500
-    """Items retrieved and scored per user; fewer than `k` count as `k`, and `check` says so."""
+    """Nearest items scored per user, beside the few that the history speaks for or that are
+    explored; fewer than `k` count as `k`, and `check` says so."""
     shards: PositiveInt = 8
     """Parts of the user base; the unit of retry and of scale-out."""
     exclude_seen: bool = True
@@ -314,7 +315,7 @@ class ScoreConfig(Section):
 
     @property
     def width(self) -> int:
-        """Items that are retrieved and scored per user: a list of `k` needs so many."""
+        """Nearest items that are scored per user: a list of `k` needs so many."""
         return max(self.candidates, self.k)
 
 

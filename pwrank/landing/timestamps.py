@@ -13,17 +13,13 @@ from pwrank.config import SourceConfig
 from pwrank.datasets import UTC_MICROSECONDS
 from pwrank.errors import ConfigError, first_line
 
-DAYS_OF_A_SPREADSHEET = (
-    datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=20_000),
-    datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=80_000),
-)
-"""What the days that a spreadsheet counts from 1900 on become if they are taken for seconds; these
-are the days of 1954 to 2119."""
-
 Unit = Literal["auto", "seconds", "milliseconds", "microseconds"]
 
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+DAYS_OF_A_SPREADSHEET = (FIRST + timedelta(seconds=20_000), FIRST + timedelta(seconds=80_000))
+"""What the days that a spreadsheet counts from 1900 on become if they are taken for seconds; these
+are the days of 1954 to 2119."""
 _LAST_MICROSECOND = 253_402_300_799_999_999
 _MICROSECONDS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _UNITS_BY_SIZE = (

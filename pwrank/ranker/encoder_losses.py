@@ -102,8 +102,7 @@ def full_losses(
     if ranker.device.type != "cpu":
         logits = taste @ vectors.T + prior_logits(gates, task.prior[snapshot])
         return functional.cross_entropy(logits.float(), item, reduction="none")
-    positive = (taste * rows_of(vectors, item)).sum(-1)
-    positive = positive + (gates * task.prior[snapshot, item]).sum(-1)
+    positive = _own_logits(taste, gates, rows_of(vectors, item), task.prior[snapshot, item])
     every, offset = torch.arange(len(vectors)), torch.zeros(len(vectors))
     drawn = Drawn(basis=task.prior, offset=offset, item=every, target=item, snapshot=snapshot)
     return sampled_softmax(taste, gates, vectors, positive, drawn)
@@ -121,8 +120,8 @@ def sampled_losses(
     vectors = ranker.item_encoder(task.inputs, items.item)
     states = ranker.history_encoder(target.batch, rows_of(vectors, items.own))[:, :-1]
     taste, gates = ranker.user_states(target.of_places(states))
-    positive = (taste * rows_of(vectors, target.of_places(items.own))).sum(-1)
-    positive = positive + (gates * task.prior[target.snapshot, target.item]).sum(-1)
+    own = rows_of(vectors, target.of_places(items.own))
+    positive = _own_logits(taste, gates, own, task.prior[target.snapshot, target.item])
     softmax = sampled_softmax if ranker.device.type == "cpu" else plain_sampled_softmax
     drawn = Drawn(
         basis=task.prior.index_select(1, items.drawn),
@@ -132,3 +131,8 @@ def sampled_losses(
         snapshot=target.snapshot,
     )
     return softmax(taste, gates, rows_of(vectors, items.negative), positive, drawn)
+
+
+def _own_logits(taste: Tensor, gates: Tensor, vectors: Tensor, basis: Tensor) -> Tensor:
+    """(r,) of the targets: their vectors (r, dim), and their popularity in their time (r, k)."""
+    return (taste * vectors).sum(-1) + (gates * basis).sum(-1)

@@ -102,6 +102,22 @@ def test_a_model_of_noise(world, monkeypatch):
     assert_stopped(night.publish, world, "overlap", "churn")
 
 
+def test_a_model_that_ranks_backwards(world, monkeypatch):
+    real = pwrank.train.fit_ranker
+
+    def backwards(*arguments, **options):
+        ranker, figures = real(*arguments, **options)
+        head = ranker.pair_scorer.head
+        with torch.no_grad():
+            for value in (head.fusion_scale, head.linear.weight, head.readout.weight):
+                value.neg_()
+        return ranker, figures
+
+    monkeypatch.setattr(pwrank.train, "fit_ranker", backwards)
+    night = next_night(world, train={"every_days": 1})
+    assert_stopped(night.publish, world, "overlap", "churn")
+
+
 def test_half_the_catalogue_missing(world):
     world.write_items(lively_items()[::2])
     told = assert_stopped(lambda: next_night(world), world, "catalogue size")
