@@ -189,6 +189,9 @@ class TrainConfig(Section):
     """Train again when the newest model is at least this old at the as-of date."""
     warm_start: bool = False
     """Begin from the newest model's weights instead of from nothing."""
+    ask: Literal["as_of", "next"] = "as_of"
+    """What a list answers. as_of: what will the user take from the as-of date on? next: what comes
+    right after his last interaction, however long ago that was? Times then say order only."""
 
     dim: PositiveInt = 64
     """Width of item and user vectors."""

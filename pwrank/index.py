@@ -19,7 +19,7 @@ from pwrank.lists.retrieval import ApproximateIndex, RecallCertificate, build_in
 from pwrank.published_refs import DEGRADED
 from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import ItemTable, Ranker
-from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+from pwrank.ranker.model_inputs import Reading, history_paths, read_catalogue, read_histories
 from pwrank.ranker.popularity import ItemActivity, item_activity
 from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
@@ -90,8 +90,8 @@ def index(
     listed = read_catalogue(store, catalogue, embeddings)
     items = with_unknown_item(listed)
     ranker = read_ranker(store.lake, model)
-    events = tuple(model.figures["events"])
-    log = read_histories(history_paths(store, histories), listed.item_ids, events).histories
+    paths = history_paths(store, histories)
+    log = read_histories(paths, listed.item_ids, Reading.of(model)).histories
     activity = item_activity(log, items.num_items)
     table = ranker.item_table(items, activity.features(moment(activity, run.cut)))
     offered = np.flatnonzero(items.available).astype(np.int64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ from pwrank.machine import hand_back_freed_memory
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model import Ranker, UserTable
-from pwrank.ranker.model_inputs import history_paths, read_histories
+from pwrank.ranker.model_inputs import Reading, history_paths, read_histories
 from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.user_blocks import UserBlock, block_table, user_blocks
 from pwrank.ranker.weights import read_ranker
@@ -81,7 +82,7 @@ class Scorer:
     facts: ItemFacts
     without_vector: pl.Series
     """`item_id` of the items whose text the encoder could not be asked for."""
-    events: tuple[str, ...]
+    reading: Reading
     model_version: str
 
 
@@ -107,10 +108,10 @@ def load_scorer(lake: Path, night: NightRefs) -> Scorer:
     (path,) = night.catalogue.file_paths(lake)
     category = number_categories(pl.read_parquet(path, columns=["category"])["category"])
     facts = ItemFacts(category, items.catalogue.text, items.interactions)
-    events = tuple(night.model.figures["events"])
+    reading = Reading.of(night.model)
     version = night.model.figures["model_version"]
     without = items_without_vector(Store(lake), night)
-    return Scorer(ranker, NightScorer(ranker, items.table), items, facts, without, events, version)
+    return Scorer(ranker, NightScorer(ranker, items.table), items, facts, without, reading, version)
 
 
 def score_shard(
@@ -126,8 +127,8 @@ def score_shard(
     with _LOADING:
         scorer = load_scorer(store.lake, night)
     history_path = history_paths(store, night.histories)[shard]
-    users = read_histories([history_path], scorer.items.catalogue.item_ids, scorer.events)
-    owed = _owed(users.histories, int(run.cut.timestamp()), config.score.active_days)
+    users = read_histories([history_path], scorer.items.catalogue.item_ids, scorer.reading)
+    owed = _owed(users.user_ids, history_path, run)
     lists = score_users(scorer, users.histories, owed, config, progress)
     ids = store.id_types() or IdTypes()
     frame = as_frame(
@@ -148,13 +149,17 @@ def part_name(shard: int) -> str:
     return f"part-{shard:05d}.parquet"
 
 
-def _owed(histories: Histories, cut: int, active_days: int) -> IntArray:
-    """Users who get a list: all, or with `active_days` those with an interaction since."""
-    everyone = np.arange(histories.num_users, dtype=np.int64)
-    if not active_days:
-        return everyone
-    recent = histories.keep(histories.timestamp >= cut - active_days * 86_400)
-    return everyone[recent.lengths > 0]
+def _owed(user_ids: pl.Series, history_path: Path, run: Run) -> IntArray:
+    """Users of a shard who get a list: all, or with `active_days` those with a row since.
+
+    By the file: histories that are read by order alone know no dates.
+    """
+    days = run.config.score.active_days
+    if not days:
+        return np.arange(len(user_ids), dtype=np.int64)
+    rows = pl.scan_parquet(history_path).filter(pl.col("occurred_at") >= run.cut - timedelta(days))
+    recent = rows.select(pl.col("user_id").unique()).collect()["user_id"]
+    return np.flatnonzero(user_ids.is_in(recent.implode()).to_numpy())
 
 
 def score_users(

@@ -17,7 +17,13 @@ from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.published_refs import DEGRADED
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.model_card import DUE, REFUSED, write_model_card
-from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_events, read_histories
+from pwrank.ranker.model_inputs import (
+    Reading,
+    history_paths,
+    read_catalogue,
+    read_histories,
+    reading_of,
+)
 from pwrank.ranker.validation import Champion
 from pwrank.ranker.weights import read_ranker, save_ranker
 from pwrank.remembered import read_earlier
@@ -25,7 +31,7 @@ from pwrank.run import Run, code_version, cut_of
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint
 
-TRAIN_VERSION = 13
+TRAIN_VERSION = 14
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
 
 PASSED_OVER = "passed_over"
@@ -144,9 +150,9 @@ def _train(
     histories, catalogue, embeddings = inputs
     folder = store.folder("models", run.as_of, key)
     paths = history_paths(store, histories)
-    events = read_events(paths)
+    reading = reading_of(config.train, paths)
     items = read_catalogue(store, catalogue, embeddings)
-    log = read_histories(paths, items.item_ids, events).histories
+    log = read_histories(paths, items.item_ids, reading).histories
     champion = _champion(run, newest)
 
     def tell(_phase: str, _done: int, _planned: int, _figures: dict[str, float]) -> None:
@@ -167,7 +173,7 @@ def _train(
         device=_device(),
     )
     files = [path.name for path in save_ranker(ranker, folder)]
-    figures = _figures(run, kind, histories, metrics, events=events, folder=folder, files=files)
+    figures = _figures(run, kind, histories, metrics, reading=reading, folder=folder, files=files)
     figures[SEEN_UNTIL] = horizon_of(run.cut, histories, catalogue, embeddings)
     figures["encoder"] = embeddings.figures["encoder"]
     figures["champion"] = newest.key if newest else None
@@ -217,7 +223,7 @@ def _figures(
     histories: DatasetRef,
     metrics: dict[str, float],
     *,
-    events: tuple[str, ...],
+    reading: Reading,
     folder: Path,
     files: list[str],
 ) -> dict[str, Any]:
@@ -225,7 +231,8 @@ def _figures(
     return {
         "kind": kind,
         "model_version": f"{run.as_of}-{fingerprint(hashes)[:8]}",
-        "events": list(events),
+        "events": list(reading.events),
+        "by_order": reading.by_order,
         "metrics": metrics,
         "data_until": histories.figures["latest_occurred_at"],
         "config_hash": section_hash(run.config.train),

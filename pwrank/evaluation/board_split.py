@@ -64,11 +64,14 @@ class BoardSplit:
     def run(self, config: Config, now: datetime) -> Run:
         """The run that is judged: the configuration as it is, in the lake of the split.
 
-        Only lists shorter than what is judged are made as long.
+        Only lists shorter than what is judged are made as long, and where the last interaction of
+        each user is held out, that is what is asked for, whenever it was.
         """
         k = max(config.score.k, JUDGED_LENGTH)
         score = {"k": k, "candidates": max(config.score.candidates, k)}
         there = {"lake": self.lake, "score": config.score.model_copy(update=score)}
+        if self.rule.days is None:
+            there["train"] = config.train.model_copy(update={"ask": "next"})
         return Run(config.model_copy(update=there), self.as_of, now, now)
 
     def told(self) -> str:

@@ -33,7 +33,12 @@ from pwrank.lists.pairs import NO_RATINGS, score_pairs
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.examples import window_start
 from pwrank.ranker.model import Ranker
-from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+from pwrank.ranker.model_inputs import (
+    Reading,
+    history_paths,
+    read_catalogue,
+    read_histories,
+)
 from pwrank.ranker.preference_training import preference_task
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
@@ -145,9 +150,8 @@ def _baselines(
 ) -> dict[str, Floats]:
     """Ratings by each baseline, (m,), learned from the histories of the night."""
     catalogue = read_catalogue(store, night.catalogue, night.embeddings)
-    events = tuple(night.model.figures["events"])
     paths = history_paths(store, night.histories)
-    known = read_histories(paths, catalogue.item_ids, events)
+    known = read_histories(paths, catalogue.item_ids, Reading.of(night.model))
     log = known.histories.keep(known.histories.item >= 0)
     inputs = ranker.item_inputs(catalogue)
     ids = pl.Series(catalogue.item_ids, dtype=pairs["item_id"].dtype)

@@ -21,7 +21,7 @@ from pwrank.ranker.examples import at_few_moments, sample, window_examples, wind
 from pwrank.ranker.held_out_training import Evidence
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.model import Ranker
-from pwrank.ranker.model_inputs import history_paths, read_histories
+from pwrank.ranker.model_inputs import Reading, history_paths, read_histories
 from pwrank.ranker.popularity import item_activity
 from pwrank.ranker.trial import mean_and_error, try_ranker
 from pwrank.ranker.weights import read_ranker
@@ -145,9 +145,8 @@ def try_at_work(run: Run, night: NightRefs) -> list[Verdict]:
     items = read_item_index(
         store.lake, index=night.index, catalogue=night.catalogue, embeddings=night.embeddings
     )
-    events = tuple(night.model.figures["events"])
     paths = history_paths(store, night.histories)
-    log = read_histories(paths, items.catalogue.item_ids, events).histories
+    log = read_histories(paths, items.catalogue.item_ids, Reading.of(night.model)).histories
     queries = _queries(ranker, items, log, gates.sample_users)
     depth, repeats = run.config.score.candidates, not run.config.score.exclude_seen
     return [

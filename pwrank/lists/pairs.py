@@ -8,7 +8,7 @@ import polars as pl
 from pwrank.lists.item_index import ItemIndex, read_item_index, with_unknown_item
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.history import IntArray
-from pwrank.ranker.model_inputs import history_paths, read_some_histories
+from pwrank.ranker.model_inputs import Reading, history_paths, read_some_histories
 from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.weights import read_ranker
 from pwrank.store import Progress, Store
@@ -55,10 +55,10 @@ def score_pairs(
     if preference is not None:
         seen = preference.items(ranker.item_inputs(with_unknown_item(items.catalogue)))
     told = np.zeros((3, pairs.frame.height), np.float32)
-    events = tuple(night.model.figures["events"])
+    reading = Reading.of(night.model)
     for start in range(0, len(users), READ_USERS):
         batch = users[start : start + READ_USERS]
-        found = read_some_histories(paths, batch, items.catalogue.item_ids, events)
+        found = read_some_histories(paths, batch, items.catalogue.item_ids, reading)
         group = numbered.filter(pl.col("user").is_between(start, start + len(batch) - 1))
         rows, place = _as_rectangle(group["user"].to_numpy() - start, group["item"].to_numpy())
         at = group["pair"].to_numpy()

@@ -18,6 +18,7 @@ from pwrank.planning.incoming import Clock
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.model_inputs import Reading
 from pwrank.ranker.night_scorer import NightScorer
 from pwrank.ranker.popularity import item_activity
 from pwrank.score import Scorer, score_users
@@ -81,7 +82,7 @@ def measure_scoring(
     no_category = np.full(catalogue.num_items, NO_CATEGORY)
     facts = ItemFacts(no_category, catalogue.text, index.interactions)
     night, all_have_vectors = NightScorer(ranker, index.table), pl.Series(dtype=pl.String)
-    scorer = Scorer(ranker, night, index, facts, all_have_vectors, ("",), "")
+    scorer = Scorer(ranker, night, index, facts, all_have_vectors, Reading(("",)), "")
     alone = config.runtime.model_copy(update={"task_runner": "sequential"})
     config = config.model_copy(update={"runtime": alone})  # this one shard has all threads
     many = min(users, SAMPLE_USERS, log.num_users)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pwrank.config import TrainConfig
 from pwrank.datasets import DatasetRef
 from pwrank.encoder.parts import read_embeddings
 from pwrank.ranker.catalogue import Catalogue
@@ -24,6 +25,21 @@ CATEGORY_SEPARATORS = re.compile(r"\s*[|>]\s*")
 
 
 YEAR_SECONDS = 365 * 86_400
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads histories."""
+
+    events: tuple[str, ...]
+    """Names in the order of their codes; an event that is not there becomes code 0."""
+    by_order: bool = False
+    """Times say nothing but which interaction came first: see `[train] ask`."""
+
+    @staticmethod
+    def of(model: DatasetRef) -> Reading:
+        """As the model was trained; those of before 2026-11-27 do not say, and read times."""
+        return Reading(tuple(model.figures["events"]), model.figures.get("by_order", False))
 
 
 @dataclass(frozen=True)
@@ -76,28 +92,25 @@ def split_categories(
     return np.array(offsets, np.int64), np.array(labels, np.int64), tuple(numbers)
 
 
-def read_histories(
-    paths: Sequence[Path], item_ids: np.ndarray, events: Sequence[str]
-) -> UserHistories:
+def read_histories(paths: Sequence[Path], item_ids: np.ndarray, reading: Reading) -> UserHistories:
     """Read HISTORIES files with every user beside them, those without an interaction included.
 
     item_ids: (n,) rows of the catalogue; an item that is not there becomes UNKNOWN_ITEM.
-    events: names in the order of their codes; an event that is not there becomes code 0.
     """
     users = pl.concat([pl.read_parquet(users_path(path)) for path in paths]).sort("user_id")
     users = users.with_row_index("user")
     rows = pl.concat([pl.scan_parquet(path) for path in paths])
-    return UserHistories(users["user_id"], _number_rows(rows, users, item_ids, events))
+    return UserHistories(users["user_id"], _number_rows(rows, users, item_ids, reading))
 
 
 def _number_rows(
-    rows: pl.LazyFrame, users: pl.DataFrame, item_ids: np.ndarray, events: Sequence[str]
+    rows: pl.LazyFrame, users: pl.DataFrame, item_ids: np.ndarray, reading: Reading
 ) -> Histories:
     """HISTORIES rows as arrays. users: user (0..b-1), user_id."""
     id_type = rows.collect_schema()["item_id"]
     items = pl.DataFrame({"item_id": pl.Series(item_ids, dtype=id_type)}).with_row_index("item")
     codes = pl.DataFrame(
-        {"event": list(events), "code": list(range(len(events)))},
+        {"event": list(reading.events), "code": list(range(len(reading.events)))},
         schema={"event": pl.String, "code": pl.Int16},
     )
     numbered = (
@@ -109,44 +122,45 @@ def _number_rows(
         .collect()
     )
     counts = np.bincount(numbered["user"].to_numpy(), minlength=users.height)
-    return _as_histories(numbered, counts)
+    return _as_histories(numbered, counts, by_order=reading.by_order)
 
 
 def read_some_histories(
-    paths: Sequence[Path], user_ids: pl.Series, item_ids: np.ndarray, events: Sequence[str]
+    paths: Sequence[Path], user_ids: pl.Series, item_ids: np.ndarray, reading: Reading
 ) -> Histories:
     """Histories of the given users, in the given order; unknown users have an empty one."""
     users = user_ids.to_frame("user_id").with_row_index("user")
     wanted = user_ids.drop_nulls().implode()
     rows = pl.concat([pl.scan_parquet(p).filter(pl.col("user_id").is_in(wanted)) for p in paths])
-    return _number_rows(rows, users, item_ids, events)
+    return _number_rows(rows, users, item_ids, reading)
 
 
-def _as_histories(rows: pl.DataFrame, counts: np.ndarray) -> Histories:
+def _as_histories(rows: pl.DataFrame, counts: np.ndarray, *, by_order: bool) -> Histories:
     return Histories(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         item=rows["item"].cast(pl.Int64).fill_null(UNKNOWN_ITEM).to_numpy(),
-        timestamp=_times(rows["occurred_at"].dt.epoch("s").to_numpy(), counts),
+        timestamp=_times(rows["occurred_at"].dt.epoch("s").to_numpy(), counts, by_order=by_order),
         event=rows["code"].fill_null(0).to_numpy(),
         rating=rows["rating"].fill_null(float("nan")).to_numpy(),
         weight=rows["weight"].to_numpy(),
     )
 
 
-def _times(timestamp: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Unix seconds; of a log without times, places in the history spread over the year to 1970.
+def _times(timestamp: np.ndarray, counts: np.ndarray, *, by_order: bool) -> np.ndarray:
+    """Unix seconds; without times, or by order, places in histories spread over the year to 1970.
 
     The newest eighth of every history is then the latest window, by which training is judged, and
     all of it lies before any cut. counts: (users,) rows of each user.
     """
-    if timestamp.any() or not len(timestamp):
+    if not len(timestamp) or (timestamp.any() and not by_order):
         return timestamp
     place = np.arange(len(timestamp)) - np.repeat(np.cumsum(counts) - counts, counts)
     spread: np.ndarray = (place + 1) * YEAR_SECONDS // np.repeat(counts, counts)
     return spread - YEAR_SECONDS
 
 
-def read_events(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Names of the events that occur, ascending: their place is their code."""
+def reading_of(config: TrainConfig, paths: Sequence[Path]) -> Reading:
+    """How a model to be trained on these HISTORIES files reads them: events by their names."""
     scan = pl.concat([pl.scan_parquet(path).select("event") for path in paths])
-    return tuple(scan.unique().sort("event").collect()["event"].to_list())
+    events = scan.unique().sort("event").collect()["event"].to_list()
+    return Reading(tuple(events), by_order=config.ask == "next")

@@ -98,13 +98,18 @@ def open_world(folder: Path, as_of: date) -> Run:
 def untrained(run: Run, known: Ingested, embeddings: DatasetRef) -> DatasetRef:
     """A ranker that learned nothing, committed as if it were trained."""
     from pwrank.ranker.fitting import build_ranker
-    from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+    from pwrank.ranker.model_inputs import (
+        Reading,
+        history_paths,
+        read_catalogue,
+        read_histories,
+    )
     from pwrank.ranker.weights import save_ranker
     from pwrank.signatures import SIGNED, sign
 
     items = read_catalogue(run.store, known.catalogue, embeddings)
     paths = history_paths(run.store, known.histories)[:1]
-    log = read_histories(paths, items.item_ids, ["interaction"]).histories
+    log = read_histories(paths, items.item_ids, Reading(("interaction",))).histories
     ranker = build_ranker(log, items, run.config.train, 0)
     folder = run.store.folder("models", run.as_of, "untrained")
     files = [path.name for path in save_ranker(ranker, folder)]

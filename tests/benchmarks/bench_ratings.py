@@ -40,7 +40,12 @@ def read_log(config_file: Path) -> tuple[Histories, ItemInputs, int, TrainConfig
     from pwrank.embed import embed
     from pwrank.evaluation.board_split import board_folder
     from pwrank.ingest import ingest
-    from pwrank.ranker.model_inputs import history_paths, read_catalogue, read_histories
+    from pwrank.ranker.model_inputs import (
+        Reading,
+        history_paths,
+        read_catalogue,
+        read_histories,
+    )
     from pwrank.run import open_run
 
     config = load_config(config_file, os.environ)
@@ -51,7 +56,7 @@ def read_log(config_file: Path) -> tuple[Histories, ItemInputs, int, TrainConfig
     embeddings = embed(run.store, found.catalogue, own, as_of=run.as_of)
     catalogue = read_catalogue(run.store, found.catalogue, embeddings)
     paths = history_paths(run.store, found.histories)
-    log = read_histories(paths, catalogue.item_ids, ()).histories
+    log = read_histories(paths, catalogue.item_ids, Reading(())).histories
     inputs = inputs_of(catalogue.text, catalogue.category_offsets, catalogue.category_labels)
     return (
         log.keep((log.item >= 0) & ~np.isnan(log.rating)),

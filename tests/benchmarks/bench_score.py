@@ -104,7 +104,7 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
     scorer = load_scorer(lake, night.refs)
     ranker, items = scorer.ranker, scorer.items.table
     paths = history_paths(night.run.store, night.refs.histories)[:1]
-    histories = read_histories(paths, scorer.items.catalogue.item_ids, scorer.events).histories
+    histories = read_histories(paths, scorer.items.catalogue.item_ids, scorer.reading).histories
     everyone = np.arange(histories.num_users, dtype=np.int64)
     blocks = list(user_blocks(histories, everyone, ranker.shape.length))
     users = block_table(ranker, histories, blocks[len(blocks) // 2], items)

@@ -41,7 +41,7 @@ def opened(night):
     """The scorer of a generated night, its histories and its configuration."""
     scorer = load_scorer(night.run.store.lake, night.refs)
     paths = history_paths(night.run.store, night.refs.histories)
-    users = read_histories(paths, scorer.items.catalogue.item_ids, scorer.events)
+    users = read_histories(paths, scorer.items.catalogue.item_ids, scorer.reading)
     return scorer, users.histories, night.run.config
 
 
