@@ -164,10 +164,10 @@ def test_scores_are_probabilities_even_for_next_to_no_data(world):
 
 def test_a_log_without_times_holds_out_the_end_of_every_history_and_lies_before_any_cut():
     counts = np.array([4, 0, 1])
-    times = _times(np.zeros(5, np.int64), counts)
+    times = _times(np.zeros(5, np.int64), counts, by_order=False)
     assert times.tolist() == [-YEAR_SECONDS // 4 * n for n in (3, 2, 1, 0)] + [0]
     told = np.array([7, 9], np.int64)
-    assert _times(told, np.array([2])).tolist() == [7, 9]
+    assert _times(told, np.array([2]), by_order=False).tolist() == [7, 9]
 
 
 def test_a_log_without_times_gives_the_same_lists_on_any_date(world):
@@ -202,7 +202,7 @@ def test_where_a_log_has_no_times_no_date_is_told(world, command):
 
 def test_in_a_log_without_times_nothing_grows_old_and_the_order_still_counts():
     counts = np.array([4, 4])
-    times = _times(np.zeros(8, np.int64), counts)
+    times = _times(np.zeros(8, np.int64), counts, by_order=False)
     items_taken = np.array([0, 1, 2, 3, 0, 1, 2, 4])
     log = group_by_user(np.repeat([0, 1], 4), items_taken, times, num_users=2)
     activity = item_activity(log, 6)
