@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -21,3 +21,15 @@ def dropout(values: Tensor, share: float, *, training: bool) -> Tensor:
     bits = torch.empty(-(-values.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     kept = bits.view(torch.uint8)[: values.numel()].view(values.shape) >= threshold
     return values * (kept * (256.0 / (256 - threshold)))
+
+
+class Dropout(nn.Module):
+    """`dropout` as a layer of others."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Of the same shape."""
+        return dropout(values, self.share, training=self.training)

@@ -79,9 +79,11 @@ def tables_of(
     """Examples block by block, with users and items as the ranker sees them at that moment."""
     moment, table = None, None
     for at, part in moments_of(examples):
-        if table is None or at != moment:
-            moment = at
+        if table is None:
             table = ranker.item_table(evidence.catalogue, evidence.activity.features(at))
+        elif at != moment:
+            table = ranker.at_another_time(table, evidence.activity.features(at))
+        moment = at
         block = examples.take(part)
         yield block, table, ranker.user_table(prefixes(evidence.log, block), table)
 
@@ -108,7 +110,21 @@ class _Block:
 
     examples: Examples
     users: UserTable
-    items: ItemTable
+    vectors: Tensor
+    """(n, dim) float32 of the items, shared by all blocks."""
+    popularity: Tensor
+    """(n, f) float32, shared by the blocks of a moment."""
+    basis: Tensor
+    """(n, k) float32: `Ranker.prior_basis` of it."""
+
+
+def _blocks_of(ranker: Ranker, evidence: Evidence, examples: Examples) -> Iterator[_Block]:
+    """Without the rest of the item tables: kept for every moment, they would be gigabytes."""
+    popularity, basis = None, None
+    for part, items, users in tables_of(ranker, evidence, examples):
+        if basis is None or items.popularity is not popularity:
+            popularity, basis = items.popularity, ranker.prior_basis(items.popularity).detach()
+        yield _Block(part, users, items.vectors, items.popularity, basis)
 
 
 def fit_retrieval_head(
@@ -128,17 +144,14 @@ def fit_retrieval_head(
         [torch.from_numpy(evidence.activity.features(int(t))) for t in np.unique(examples.at)]
     )
     head.spread.copy_(rows.std(dim=0, correction=0).clamp(min=1e-2))
-    blocks = [
-        _Block(part, users, items) for part, items, users in tables_of(ranker, evidence, examples)
-    ]
-    bases = {id(b.items): ranker.prior_basis(b.items.popularity).detach() for b in blocks}
+    blocks = list(_blocks_of(ranker, evidence, examples))
     optimizer = torch.optim.Adam(head.parameters(), lr=learning_rate)
     losses = [0.0]
     for _ in range(epochs):
         losses = []
         for index in rng.permutation(len(blocks)):
             block = blocks[index]
-            items = head.items(block.items.vectors, bases[id(block.items)], block.items.popularity)
+            items = head.items(block.vectors, block.basis, block.popularity)
             users = head.users(block.users.vectors, block.users.gates, block.users.lengths)
             # Made anew in each pass: kept for all blocks, they would be (examples x items) cells.
             logits = users @ items.T
@@ -163,8 +176,6 @@ def propose(
     """
     dim = items.vectors.shape[1]
     views = [users.retrieval @ items.retrieval.T, users.vectors @ items.retrieval[:, :dim].T]
-    rising = [items.popularity[:, FEATURE_NAMES.index(name)] for name in PROPOSED_BY]
-    views += [column.expand(len(excluded), -1) for column in rising]
     taken = user_item_matrix(users.histories, len(items.vectors))
     together = (taken @ items.cooccurrence.matrix).toarray().astype(np.float32)
     views.append(torch.from_numpy(together).to(excluded.device))
@@ -177,8 +188,23 @@ def propose(
     for view in views:
         top = view.masked_fill(excluded, float("-inf")).topk(depth, dim=1).indices
         best.scatter_reduce_(1, top, place, "amin")
+    for name in PROPOSED_BY:
+        top, among = _rising(items.popularity[:, FEATURE_NAMES.index(name)], excluded, depth)
+        best.scatter_reduce_(1, top, among, "amin")
     best.masked_fill_(excluded, depth + 1)
     return best.topk(depth, dim=1, largest=False).indices
+
+
+def _rising(column: Tensor, excluded: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+    """The highest items of a column (n,) for each user, and their places among what he may get.
+
+    excluded (b, n) -> both (b, m) int64: at least `depth` of his own, the others to be left out
+    still. All share one order, so that it is made once.
+    """
+    room = depth + int(excluded.sum(dim=1).max())
+    order = column.argsort(descending=True, stable=True)[:room].expand(len(excluded), -1)
+    among = (~excluded.gather(1, order)).cumsum(dim=1) - 1
+    return order, among.clamp(0, depth)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ score = activation(fusion(user, item) + context).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -179,15 +179,27 @@ class Ranker(nn.Module):
         """Items at one time. popularity: (n, f) from `ItemActivity.features(cut)`."""
         self.eval()
         inputs = self.item_inputs(catalogue)
-        features = torch.from_numpy(popularity).clone().to(self.device)
         vectors = self.item_encoder(inputs)
+        features, retrieval = self._at_one_time(vectors, popularity)
         return ItemTable(
             vectors=vectors,
-            retrieval=self.retrieval_head.items(vectors, self.prior_basis(features), features),
+            retrieval=retrieval,
             popularity=features,
             text=torch.from_numpy(centred_text(catalogue.text)).to(self.device),
             cooccurrence=self._aligned_cooccurrence(inputs.identity.cpu().numpy()),
         )
+
+    @torch.no_grad()
+    def at_another_time(self, items: ItemTable, popularity: FloatArray) -> ItemTable:
+        """The same items seen through the same weights; what no time changes is shared."""
+        features, retrieval = self._at_one_time(items.vectors, popularity)
+        return replace(items, popularity=features, retrieval=retrieval)
+
+    def _at_one_time(self, vectors: Tensor, popularity: FloatArray) -> tuple[Tensor, Tensor]:
+        """Popularity (n, f) on the device, and what retrieval makes of it: (n, r)."""
+        features = torch.from_numpy(popularity).clone().to(self.device)
+        basis = self.prior_basis(features)
+        return features, self.retrieval_head.items(vectors, basis, features)
 
     def item_vectors(self, catalogue: Catalogue, popularity: FloatArray) -> Tensor:
         """(n, r) float32 for the index: `item_table(...).retrieval`."""

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from pwrank.ranker.dropout import Dropout
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.pair_features import PAIR_FEATURES, USER_FEATURES
 
@@ -24,7 +25,7 @@ class Head(nn.Module):
         self.fusion_scale = nn.Parameter(torch.tensor(0.05))
         self.linear = nn.Linear(width, 1)
         self.perceptron = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
+            nn.Linear(width, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, 1)
         )
 
     @property
