@@ -2,7 +2,7 @@
 
 An inner product finds what lies near a user's taste; where a log has no order or an item few
 interactions, that misses what is known to be taken together. The point-wise ranker has learned
-from such candidates too: see `held_out_training.propose`.
+from such candidates too: see `proposals.propose`.
 """
 
 from __future__ import annotations

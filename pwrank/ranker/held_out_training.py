@@ -16,16 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pwrank.ranker.catalogue import Catalogue
-from pwrank.ranker.cooccurrence import user_item_matrix
 from pwrank.ranker.examples import Examples, prefixes, seen, targets
 from pwrank.ranker.history import Histories, IntArray
 from pwrank.ranker.losses import LOSSES, softmax_loss
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
-from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, recency, user_features
-from pwrank.ranker.popularity import FEATURE_NAMES, ItemActivity
-
-PROPOSED_BY = ("lift_1d", "lift_4d", "lift_16d", "lift_infd")
-"""Popularity features whose highest items are among the examples' candidates."""
+from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, user_features
+from pwrank.ranker.popularity import ItemActivity
+from pwrank.ranker.proposals import propose
 
 BLOCK_USERS = 200
 """Examples that are prepared together."""
@@ -162,49 +159,6 @@ def fit_retrieval_head(
             optimizer.step()
             losses.append(float(loss.detach()))
     return float(np.mean(losses))
-
-
-@torch.no_grad()
-def propose(
-    users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int, repeats: bool = False
-) -> Tensor:
-    """(b, depth) int64: what retrieval finds and, in turn, what other views would have found.
-
-    The scorer must have met what is popular now, what goes with the history and what retrieval
-    alone prefers, also where the fitted retrieval does not rank them high; with `repeats`, also
-    the history itself.
-    """
-    dim = items.vectors.shape[1]
-    views = [users.retrieval @ items.retrieval.T, users.vectors @ items.retrieval[:, :dim].T]
-    taken = user_item_matrix(users.histories, len(items.vectors))
-    together = (taken @ items.cooccurrence.matrix).toarray().astype(np.float32)
-    views.append(torch.from_numpy(together).to(excluded.device))
-    if repeats:
-        own = torch.from_numpy(recency(users.histories, len(items.vectors)))
-        views.append(own.to(excluded.device))
-    depth = min(depth, excluded.shape[1])
-    best = torch.full(excluded.shape, depth, dtype=torch.int64, device=excluded.device)
-    place = torch.arange(depth, device=excluded.device).expand(len(excluded), -1)
-    for view in views:
-        top = view.masked_fill(excluded, float("-inf")).topk(depth, dim=1).indices
-        best.scatter_reduce_(1, top, place, "amin")
-    for name in PROPOSED_BY:
-        top, among = _rising(items.popularity[:, FEATURE_NAMES.index(name)], excluded, depth)
-        best.scatter_reduce_(1, top, among, "amin")
-    best.masked_fill_(excluded, depth + 1)
-    return best.topk(depth, dim=1, largest=False).indices
-
-
-def _rising(column: Tensor, excluded: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-    """The highest items of a column (n,) for each user, and their places among what he may get.
-
-    excluded (b, n) -> both (b, m) int64: at least `depth` of his own, the others to be left out
-    still. All share one order, so that it is made once.
-    """
-    room = depth + int(excluded.sum(dim=1).max())
-    order = column.argsort(descending=True, stable=True)[:room].expand(len(excluded), -1)
-    among = (~excluded.gather(1, order)).cumsum(dim=1) - 1
-    return order, among.clamp(0, depth)
 
 
 @torch.no_grad()

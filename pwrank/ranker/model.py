@@ -201,10 +201,6 @@ class Ranker(nn.Module):
         basis = self.prior_basis(features)
         return features, self.retrieval_head.items(vectors, basis, features)
 
-    def item_vectors(self, catalogue: Catalogue, popularity: FloatArray) -> Tensor:
-        """(n, r) float32 for the index: `item_table(...).retrieval`."""
-        return self.item_table(catalogue, popularity).retrieval
-
     def _aligned_cooccurrence(self, identity: IntArray) -> Cooccurrence:
         """Rows and columns in the order of a catalogue; identity (n,), 0 = not in vocabulary."""
         old = self.cooccurrence.matrix
@@ -261,10 +257,6 @@ class Ranker(nn.Module):
         retrieval = self.retrieval_head.users(vectors, gates, lengths)
         text = history_text(batch, items.text)
         return UserTable(retrieval, vectors, gates, text, lengths, batch, known)
-
-    def user_vectors(self, histories: Histories, items: ItemTable) -> Tensor:
-        """(b, r) float32: `user_table(...).retrieval`."""
-        return self.user_table(histories, items).retrieval
 
     @torch.no_grad()
     def score(self, users: UserTable, items: ItemTable, candidates: Tensor) -> PairScores:

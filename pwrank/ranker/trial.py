@@ -11,7 +11,6 @@ from torch import Tensor
 
 from pwrank.ranker.examples import Examples
 from pwrank.ranker.held_out_training import (
-    PROPOSED_BY,
     Evidence,
     excluded_items,
     tables_of,
@@ -19,6 +18,7 @@ from pwrank.ranker.held_out_training import (
 )
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.popularity import FEATURE_NAMES
+from pwrank.ranker.proposals import PROPOSED_BY
 
 K = 10
 """Ranks that count."""

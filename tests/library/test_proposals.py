@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pwrank.ranker.held_out_training import _rising
+from pwrank.ranker.proposals import _rising
 
 
 @pytest.mark.parametrize(("items", "depth"), [(50, 20), (10, 10), (500, 300)])

@@ -75,7 +75,13 @@ def test_the_retrieval_vectors_are_an_inner_product_space(
     ranker: Ranker, items: ItemTable, users: UserTable
 ) -> None:
     assert users.retrieval.shape[1] == items.retrieval.shape[1]
-    assert torch.equal(ranker.item_vectors(CATALOGUE, POPULARITY), items.retrieval)
+    again = ranker.at_another_time(items, POPULARITY)
+    assert torch.equal(again.retrieval, items.retrieval)
+    later = ranker.at_another_time(items, POPULARITY + 1)
+    afresh = ranker.item_table(CATALOGUE, POPULARITY + 1)
+    assert torch.equal(later.retrieval, afresh.retrieval)
+    assert torch.equal(later.popularity, afresh.popularity)
+    assert not torch.equal(later.retrieval, items.retrieval)
 
 
 def test_items_never_seen_in_training_get_vectors_from_text(ranker: Ranker) -> None:
@@ -114,7 +120,7 @@ def test_reasons_are_history_items_or_nothing(
 
 def test_unknown_items_in_a_history_are_passed_over(ranker: Ranker, items: ItemTable) -> None:
     unknown = replace(HISTORIES, item=np.where(HISTORIES.item == 3, -1, HISTORIES.item))
-    assert torch.isfinite(ranker.user_vectors(unknown, items)).all()
+    assert torch.isfinite(ranker.user_table(unknown, items).retrieval).all()
 
 
 def test_saving_and_loading_changes_no_score(
