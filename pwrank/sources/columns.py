@@ -62,6 +62,24 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     return roles
 
 
+def refuse_nested(nested: Mapping[str, str], file: SourceFile, source: SourceConfig) -> None:
+    """Refuse a file in which a column that is to be read holds structures: name -> its type.
+
+    Passed over in silence, what nobody may be offered would be, and times would be none.
+    """
+    ours = ColumnsConfig() if source.kind == "movielens" else source.columns
+    roles = (*ID_COLUMNS[file.table], *_OPTIONAL[file.table])
+    roles = (*roles, "timestamp") if file.table == "interactions" else roles
+    for role in roles:
+        wanted = getattr(ours, role)
+        if wanted and (found := _same_name(wanted, list(nested))):
+            way_out = "" if role in ID_COLUMNS[file.table] else ', to "" to do without'
+            raise SourceError(
+                f"{file.path}: column {found!r} holds {nested[found]}, which is no {role}; "
+                f"write it as text or a number, or set source.columns.{role}{way_out}"
+            )
+
+
 _SHOWN = 20
 
 

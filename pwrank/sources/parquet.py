@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pwrank.config import SourceConfig
 from pwrank.errors import SourceError, first_line
-from pwrank.sources.columns import column_roles
+from pwrank.sources.columns import column_roles, refuse_nested
 from pwrank.sources.files import BROKEN_ROWS, LINE_COLUMN, RawBatch, SourceFile, readable
+from pwrank.sources.lines import broken_row
 
 _DAMAGE = (
     pa.ArrowException,
@@ -25,24 +28,28 @@ _DAMAGE = (
 
 
 def read_parquet(file: SourceFile, source: SourceConfig, *, batch_rows: int) -> Iterator[RawBatch]:
-    """Stream a Parquet file, nested columns other than lists of strings left out."""
+    """Stream a Parquet file.
+
+    Bytes are read as UTF-8, which is what writers that do not annotate text mean by them. Nested
+    columns other than lists of strings are left out; one that is to be read is refused.
+    """
     with _parquet_errors(file.path), pq.ParquetFile(file.path) as parquet:
         schema = parquet.schema_arrow
         twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
         if twice is not None:
             raise SourceError(f"{file.path}: column {twice!r} is there twice")
         columns = [field.name for field in schema if _is_usable(field)]
-        column_roles(columns, file, source)
+        refuse_nested({f.name: str(f.type) for f in schema if f.name not in columns}, file, source)
+        needed = set(column_roles(columns, file, source).values())
         first, some = 1, False
         for batch in parquet.iter_batches(batch_rows, columns=columns, use_threads=False):
-            frame = _frame(batch, first)
-            first, some = first + frame.height, True
-            yield RawBatch(frame, BROKEN_ROWS.to_frame())
+            yield _read_batch(batch, first, needed)
+            first, some = first + batch.num_rows, True
         if not some:
             empty = pa.RecordBatch.from_pylist(
                 [], schema=pa.schema([schema.field(c) for c in columns])
             )
-            yield RawBatch(_frame(empty, first), BROKEN_ROWS.to_frame())
+            yield _read_batch(empty, first, needed)
 
 
 def parquet_types(path: Path) -> dict[str, pa.DataType]:
@@ -79,19 +86,58 @@ def _is_usable(field: pa.Field) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-    return not (
-        pa.types.is_nested(kind)
-        or pa.types.is_binary(kind)
+    return not pa.types.is_nested(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
     )
 
 
-def _frame(batch: pa.RecordBatch, first: int) -> pl.DataFrame:
-    """The batch with row numbers; what is damaged is found here rather than inside polars."""
-    batch.validate(full=True)
-    fields = [pa.field(field.name, field.type) for field in batch.schema]  # without metadata
-    table = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields))
+def _read_batch(batch: pa.RecordBatch, first: int, needed: set[str]) -> RawBatch:
+    """Rows from number `first` on; where bytes of a needed column are no text, a broken row."""
+    batch.validate(full=True)  # what is damaged is found here rather than inside polars
+    columns, broken = [], dict[int, tuple[int, str, str]]()
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        values = _as_text(column) if _is_bytes(field.type) else column
+        columns.append(values)
+        if field.name in needed and values.null_count > column.null_count:
+            for row in np.flatnonzero(pc.and_(values.is_null(), column.is_valid())).tolist():
+                told = f"the bytes of {field.name!r} cannot be decoded"
+                broken[row] = broken_row(first + row, told, str(column[row].as_py()))
+    frame = _frame(batch.schema.names, columns, first)
+    rejects = pl.DataFrame(list(broken.values()), schema=BROKEN_ROWS, orient="row")
+    kept = np.ones(frame.height, np.bool_)
+    kept[list(broken)] = False
+    return RawBatch(frame.filter(kept), rejects)
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Bytes as UTF-8; null where they are none."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        return column.cast(pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return pa.array([_text(value) for value in column.to_pylist()], pa.large_string())
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _frame(names: Sequence[str], columns: Sequence[pa.Array], first: int) -> pl.DataFrame:
+    """The columns, lists joined, with row numbers."""
+    fields = [pa.field(name, values.type) for name, values in zip(names, columns, strict=True)]
+    table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
     frame = cast(pl.DataFrame, pl.from_arrow(table))
     if LINE_COLUMN in frame.columns:
         frame = frame.rename({LINE_COLUMN: f"{LINE_COLUMN}_"})

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +153,51 @@ def test_parquet_is_read_with_its_types_and_row_numbers(tmp_path: Path) -> None:
     assert rows["tags"].to_list() == ["x|y", "", None]
     frame.clear().write_parquet(tmp_path / "b.parquet")
     assert read(tmp_path / "b.parquet").rows.height == 0
+
+
+def test_bytes_in_parquet_are_read_as_text(tmp_path: Path) -> None:
+    text = {
+        "user_id": ["u1", "ü", None],
+        "item_id": ["a", "b", "c"],
+        "timestamp": ["2024-01-02"] * 3,
+    }
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in text.items()})
+    for number, kind in enumerate((pa.binary(), pa.large_binary())):
+        spelled = table.cast(pa.schema([(name, kind) for name in text]))
+        spelled = spelled.set_column(1, "item_id", spelled["item_id"].dictionary_encode())
+        pq.write_table(spelled, tmp_path / f"{number}.parquet")
+        assert (
+            read(tmp_path / f"{number}.parquet").rows.drop("source_line").to_dict(as_series=False)
+            == text
+        )
+
+
+def test_bytes_that_are_no_text_break_their_row_where_they_are_needed(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "user_id": pa.array([b"u", b"\xff\xfe", b"w"]),
+            "item_id": pa.array(["a", "b", "c"]),
+            "timestamp": pa.array(["2024-01-02"] * 3),
+            "picture": pa.array([b"\x89PNG", None, b"plain"]),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    batch = read(tmp_path / "a.parquet")
+    assert batch.rows["user_id"].to_list() == ["u", "w"]
+    assert batch.rows["source_line"].to_list() == [1, 3]
+    assert batch.rows["picture"].to_list() == [None, "plain"]
+    told = [(2, "the bytes of 'user_id' cannot be decoded", "\"b'\\\\xff\\\\xfe'\"")]
+    assert batch.rejects.rows() == told
+
+
+@pytest.mark.parametrize("name", ["user_id", "timestamp", "rating", "Rating"])
+def test_a_nested_column_that_is_to_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    columns = {"user_id": ["u"], "item_id": ["a"], "timestamp": ["2024-01-02"]}
+    pl.DataFrame(columns | {name: [[1.5, 2.0]]}).write_parquet(tmp_path / "a.parquet")
+    role = name.lower()
+    told = rf"column '{name}' holds (large_)?list.* which is no {role}; .*columns.{role}"
+    with pytest.raises(SourceError, match=told):
+        read(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("keep", [0, 3, 4, 100, -9, -1])
