@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -41,6 +42,12 @@ def _known_zone(name: str) -> str:
             f"{name!r} is not a time zone; use a name such as 'Europe/Paris'"
         ) from error
     return name
+
+
+def _somewhere(path: object) -> object:
+    if path == "":
+        raise ValueError("name a folder of its own")
+    return path
 
 
 def _named(column: str) -> str:
@@ -437,7 +444,7 @@ class RuntimeConfig(Section):
 class Config(Section):
     """One resolved configuration."""
 
-    lake: Path
+    lake: Annotated[Path, BeforeValidator(_somewhere)]
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     """An as-of date begins at 00:00 here."""
     seed: Integer = 0

@@ -148,7 +148,8 @@ def _explain(details: dict[str, Any]) -> str:
     if details["type"] == "extra_forbidden":
         return f"unknown key {dotted!r}{_hint(location[-1], location[:-1])}"
     if details["type"] == "missing":
-        return f"missing key {dotted!r}; `pwrank init` writes a file that has all it needs"
+        hint = "; `pwrank init` writes a file that has all it needs" if len(location) < 3 else ""  # noqa: PLR2004
+        return f"missing key {dotted!r}{hint}"
     if isinstance(details["input"], dict) and details["type"] == "value_error":
         return f"[{dotted}]: {_reason(details, location)}"
     return f"{dotted} = {details['input']!r}: {_reason(details, location)}"

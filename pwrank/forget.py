@@ -17,7 +17,7 @@ from pwrank.config import Config
 from pwrank.errors import ContractError, LakeError
 from pwrank.evaluation.board_split import remove_boards
 from pwrank.forgetting import removal
-from pwrank.forgetting.brought_files import clear_file
+from pwrank.forgetting.brought_files import check_file, clear_file
 from pwrank.forgetting.journal import Journal, begin
 from pwrank.forgetting.lists import finish_lists, replace_lists
 from pwrank.forgetting.person import Person
@@ -99,7 +99,9 @@ def forget(
     afterwards still finds them, which would be a defect.
     """
     store.sweep_temporary()
-    gone = {str(path): clear_file(path, person, config.source.columns.user_id) for path in pairs}
+    for path in pairs:  # all of them, before the first is written
+        check_file(path, person, config.source)
+    gone = {str(path): clear_file(path, person, config.source) for path in pairs}
     (digest,) = person.suppression.hashes
     journal = begin(store, digest, person.suppression.salt, now)
     remove_boards(config)

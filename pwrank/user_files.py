@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import gzip
 import json
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import polars as pl
 
-from pwrank.config import Config
+from pwrank.config import Config, SourceConfig
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError, first_line, machine_error
+from pwrank.sources.delimited import sniffed_separator
+from pwrank.sources.files import open_text, readable
 from pwrank.store import replacing
 
 ALIASES = {
@@ -47,15 +50,15 @@ def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
 
     Raises SourceError naming the file and the columns it has instead.
     """
-    frame = _read(path)
+    frame = _read(path, config.source)
     columns = config.source.columns
     user = find_column(frame.columns, path, "user_id", columns.user_id)
     item = find_column(frame.columns, path, "item_id", columns.item_id)
     return UserFile(
         path,
         frame,
-        _as_ids(frame[user], ids.user).rename("user_id"),
-        _as_ids(frame[item], ids.item).rename("item_id"),
+        _as_ids(frame[user], ids.user, path).rename("user_id"),
+        _as_ids(frame[item], ids.item, path).rename("item_id"),
         _is_empty(frame[user]) | _is_empty(frame[item]),
     )
 
@@ -113,9 +116,9 @@ def check_out(path: Path, *, brought: Path | None = None, lake: Path | None = No
         )
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read(path: Path, source: SourceConfig) -> pl.DataFrame:
     try:
-        frame = _parse(path)
+        frame = _parse(path, source)
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file; {FORMATS}") from None
     except pl.exceptions.NoDataError:
@@ -127,17 +130,32 @@ def _read(path: Path) -> pl.DataFrame:
     return frame
 
 
-def _parse(path: Path) -> pl.DataFrame:
+def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     """Read by the ending; a name that tells nothing is csv."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         return pl.read_parquet(path)
     if name.endswith((".jsonl", ".ndjson")):
-        content, packed = path.read_bytes(), path.name.lower().endswith(".gz")
-        return _parse_json(path, gzip.decompress(content) if packed else content)
+        return _parse_json(path, _utf8(path, source.encoding))
+    content = _utf8(path, source.encoding)
+    header = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace")
     # Every value stays text, so that ids keep their spelling.
-    separator = SEPARATORS.get(Path(name).suffix, ",")
-    return pl.read_csv(path, infer_schema=False, separator=separator)
+    return pl.read_csv(
+        content, infer_schema=False, separator=sniffed_separator(header, path, source)
+    )
+
+
+def _utf8(path: Path, encoding: str) -> bytes:
+    """The bytes of a text file in UTF-8, which it is in or in the encoding of the source."""
+    opened = gzip.GzipFile(path) if path.name.lower().endswith(".gz") else path.open("rb")
+    with opened as binary:
+        content = binary.read().removeprefix(codecs.BOM_UTF8)
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        with readable(path), open_text(path, encoding) as text:
+            return text.read().encode("utf-8", "surrogateescape")
+    return content
 
 
 def _parse_json(path: Path, content: bytes) -> pl.DataFrame:
@@ -177,17 +195,28 @@ def find_column(columns: Sequence[str], path: Path, role: str, configured: str) 
     raise SourceError(f"{path}: no column {configured!r} (columns: {', '.join(columns)}){hint}")
 
 
-def _as_ids(values: pl.Series, wanted: IdType) -> pl.Series:
+def _as_ids(values: pl.Series, wanted: IdType, path: Path) -> pl.Series:
     """Ids in the lake's type; what does not fit becomes null: nobody the lake knows.
 
-    White space around text goes, as it does in landing.
+    White space around text goes, as it does in landing. Raises SourceError for a column of neither
+    text nor numbers.
     """
+    kind = values.dtype
+    if kind.is_nested() or kind.is_temporal() or kind in (pl.Binary, pl.Boolean, pl.Object):
+        raise SourceError(f"{path}: column {values.name!r} holds {kind}; ids are text or numbers")
     if wanted is IdType.STRING:
         texts = values.cast(pl.String).str.strip_chars()
         return texts.set(_is_empty(texts), None)
     if values.dtype == pl.String:
-        values = values.str.strip_chars()
-    return values.cast(pl.Int64, strict=False)
+        return whole_numbers(values.str.strip_chars())
+    whole = values.cast(pl.Int64, strict=False)
+    return whole.set(values != values.floor(), None) if values.dtype.is_float() else whole
+
+
+def whole_numbers(texts: pl.Series) -> pl.Series:
+    """int64 of texts that spell one, null of others: "007" is another id than 7, as in landing."""
+    whole = texts.cast(pl.Int64, strict=False)
+    return whole.set(whole.cast(pl.String) != texts, None)
 
 
 def _is_empty(values: pl.Series) -> pl.Series:

@@ -114,9 +114,12 @@ def _with_heads(
     if name not in brought.frame.columns:
         columns = ", ".join(brought.frame.columns)
         raise SourceError(f"{path}: no column {name!r} to judge by (columns: {columns})")
+    ratings = brought.frame[name]
+    if not (ratings.dtype.is_numeric() or ratings.dtype == pl.String):
+        raise SourceError(f"{path}: column {name!r} holds {ratings.dtype}; ratings are numbers")
     told = score_pairs(store, night, brought, heads=True, progress=progress)
     return pl.DataFrame([brought.user_id, brought.item_id]).with_columns(
-        brought.frame[name].cast(pl.Float64, strict=False).fill_nan(None).alias("rating"),
+        ratings.cast(pl.Float64, strict=False).fill_nan(None).alias("rating"),
         told["like"].cast(pl.Float64),
         told["rating"].cast(pl.Float64).alias("pwrank"),
     )

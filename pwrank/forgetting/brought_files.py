@@ -13,10 +13,11 @@ from pathlib import Path
 
 import polars as pl
 
+from pwrank.config import SourceConfig
 from pwrank.errors import SourceError, first_line
 from pwrank.forgetting.person import Person
-from pwrank.sources.delimited import QuotedRecords
-from pwrank.sources.files import open_text, readable
+from pwrank.sources.delimited import QuotedRecords, sniffed_separator
+from pwrank.sources.files import open_text, printable, readable
 from pwrank.sources.lines import Lines
 from pwrank.store import replacing
 from pwrank.user_files import find_column
@@ -24,29 +25,57 @@ from pwrank.user_files import find_column
 MARK = b"\xef\xbb\xbf"
 
 
-def clear_file(path: Path, person: Person, column: str) -> int:
+def check_file(path: Path, person: Person, source: SourceConfig) -> None:
+    """Raise SourceError as `clear_file` would, and change nothing."""
+    _rows_of(path, person, source)
+
+
+def clear_file(path: Path, person: Person, source: SourceConfig) -> int:
     """Take the person's rows out of a csv, tsv, jsonl (each also .gz) or parquet file.
 
-    column: configured name of the user column. Returns the rows that went. A broken line that
-    names the person goes too. Raises SourceError for a file without such a column.
+    source: names of columns, and the encoding of a file that is not in UTF-8. Returns the rows that
+    went. A broken line that names the person goes too. Raises SourceError for a file without a
+    user column.
     """
+    left, gone = _rows_of(path, person, source)
+    if gone and isinstance(left, pl.DataFrame):
+        with replacing(path) as temporary:
+            left.write_parquet(temporary, compression="zstd")
+    elif gone and isinstance(left, str):
+        with readable(path):
+            _write(path, left, _encoding_of(path, source))
+    return gone
+
+
+def _rows_of(path: Path, person: Person, source: SourceConfig) -> tuple[pl.DataFrame | str, int]:
+    """What is left of the file, and how many rows of it are the person's."""
     if not path.is_file():
         raise SourceError(f"{path}: no such file; name the pairs that hold the person")
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
-        return _clear_parquet(path, person, column)
+        return _left_of_parquet(path, person, source.columns.user_id)
     kept, gone = io.StringIO(newline=""), 0
     records = _json_lines if name.endswith((".jsonl", ".ndjson")) else _delimited
     with readable(path):
-        for text, is_theirs in records(path, person, column):
+        for text, is_theirs in records(path, person, source):
             gone += is_theirs
             kept.write("" if is_theirs else text)
-        if gone:
-            _write(path, kept.getvalue())
-    return gone
+    return kept.getvalue(), gone
 
 
-def _clear_parquet(path: Path, person: Person, column: str) -> int:
+def _encoding_of(path: Path, source: SourceConfig) -> str:
+    """UTF-8 where the file is in it, or is in nothing known; else that of the source."""
+    with open_text(path, "utf-8") as text:
+        if all(line.isascii() or _is_text(line) for line in text):
+            return "utf-8"
+    return source.encoding
+
+
+def _is_text(line: str) -> bool:
+    return printable(line) == line
+
+
+def _left_of_parquet(path: Path, person: Person, column: str) -> tuple[pl.DataFrame, int]:
     try:
         frame = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
@@ -55,20 +84,19 @@ def _clear_parquet(path: Path, person: Person, column: str) -> int:
     ids = frame[name].cast(pl.String).fill_null("").to_list()
     theirs = pl.Series([person.is_id(cell) for cell in ids], dtype=pl.Boolean)
     left = frame.filter(~theirs)
-    if left.height < frame.height:
-        with replacing(path) as temporary:
-            left.write_parquet(temporary, compression="zstd")
-    return frame.height - left.height
+    return left, frame.height - left.height
 
 
-def _delimited(path: Path, person: Person, column: str) -> Iterator[tuple[str, bool]]:
+def _delimited(path: Path, person: Person, source: SourceConfig) -> Iterator[tuple[str, bool]]:
     """Text of each record of a csv or tsv file, and whether it is the person's."""
-    separator = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
-    with open_text(path, "utf-8") as text:
+    encoding = _encoding_of(path, source)
+    with open_text(path, encoding) as text:
+        separator = sniffed_separator(next(text, ""), path, source)
+    with open_text(path, encoding) as text:
         lines = Lines(text)
         records = QuotedRecords(lines, separator)
         header = [name.strip() for name in next(records, None) or []]
-        place = header.index(find_column(header, path, "user_id", column))
+        place = header.index(find_column(header, path, "user_id", source.columns.user_id))
         yield "".join(lines.record), False
         lines.end_record()
         for fields in records:
@@ -80,10 +108,10 @@ def _delimited(path: Path, person: Person, column: str) -> Iterator[tuple[str, b
             lines.end_record()
 
 
-def _json_lines(path: Path, person: Person, column: str) -> Iterator[tuple[str, bool]]:
+def _json_lines(path: Path, person: Person, source: SourceConfig) -> Iterator[tuple[str, bool]]:
     """Each line of a jsonl file, and whether it is the person's."""
-    name = ""
-    with open_text(path, "utf-8") as text:
+    name, column = "", source.columns.user_id
+    with open_text(path, _encoding_of(path, source)) as text:
         for line in text:
             try:
                 row = json.loads(line)
@@ -96,11 +124,11 @@ def _json_lines(path: Path, person: Person, column: str) -> Iterator[tuple[str, 
             yield line, person.is_id(str(row[name]))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, encoding: str) -> None:
     """Replace a text file, packed and marked as it was."""
     packed = path.name.lower().endswith(".gz")
     with path.open("rb") as file:
         head = (gzip.GzipFile(fileobj=file) if packed else file).read(len(MARK))
-    content = (MARK if head == MARK else b"") + text.encode("utf-8", "surrogateescape")
+    content = (MARK if head == MARK else b"") + text.encode(encoding, "surrogateescape")
     with replacing(path) as temporary:
         temporary.write_bytes(gzip.compress(content, mtime=0) if packed else content)

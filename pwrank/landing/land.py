@@ -276,9 +276,12 @@ def refuse_bad_file(
     bad = wrong.total()
     if bad > max_bad_share * rows_in:
         reason, count = wrong.most_common(1)[0]
+        settings = "[source.columns] and the timestamp settings"
+        if "decoded" in reason:
+            settings = "source.encoding"
         rows = f"{rows_in:,} rows" if whole else f"the first {rows_in:,} rows (of all in a run)"
         raise SourceError(
             f"{path}: {bad:,} of {rows} are unusable, most of them because "
-            f"“{reason}” ({count:,}); check [source.columns] and the timestamp settings, "
+            f"“{reason}” ({count:,}); check {settings}, "
             f"or raise [clean] max_bad_share (now {max_bad_share})"
         )

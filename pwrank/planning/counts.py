@@ -94,8 +94,12 @@ def count_night(
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0
     more_users = _growth(scratch, landed["interactions"], "user_id")
-    users = _distinct(known, _user_ids(scratch, histories), more_users)
-    listed = sum(drop.rows_landed for drop in (*landed["users"].drops, *old["users"]))
+    active = _user_ids(scratch, histories)
+    users = _distinct(known, active, more_users)
+    listed = _listed(scratch, landed["users"].drops) + _listed(run.store, old["users"])
+    if factor <= EXACT:  # in a share, who is only listed cannot be told
+        met = [table["user_id"] for table in (known, active) if not table.is_empty()]
+        users += len(set().union(*listed) - set().union(*met))
     grown = _growth(scratch, landed["items"], "item_id")
     hashes = items.filter(pl.col("content_hash") != "").unique("content_hash")
     missing = hashes.filter(
@@ -110,7 +114,7 @@ def count_night(
         rows_in=sum(table.rows_in for table in landed.values()),
         rejected=sum(table.rejected for table in landed.values()),
         interactions=interactions,
-        users=max(users, listed),
+        users=max(users, sum(map(len, listed))),
         items=round(items.height * more),
         texts=round(hashes.height * more),
         texts_missing=round(missing.height * (grown if missing.height else 1.0)),
@@ -159,6 +163,12 @@ def _user_ids(scratch: Store, histories: DatasetRef | None) -> pl.DataFrame:
     """user_id of every row of the share."""
     paths = history_paths(scratch, histories) if histories else []
     return pl.read_parquet(paths, columns=["user_id"]) if paths else pl.DataFrame()
+
+
+def _listed(store: Store, drops: Sequence[Drop]) -> list[pl.Series]:
+    """user_id of the rows of a users table, by file."""
+    paths = [store.lake / name for drop in drops for name in drop.files]
+    return [pl.read_parquet(path, columns=["user_id"])["user_id"] for path in paths]
 
 
 def _distinct(known: pl.DataFrame, share: pl.DataFrame, grown: float) -> int:

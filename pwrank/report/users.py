@@ -9,12 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.datasets import NO_TIME, DatasetRef, IdTypes
+from pwrank.datasets import NO_TIME, DatasetRef, IdType, IdTypes
 from pwrank.errors import LakeError
 from pwrank.publication import read_rankings
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths
 from pwrank.store import Store
+from pwrank.user_files import whole_numbers
 
 NEWEST = 10
 """Interactions shown of a history."""
@@ -118,8 +119,12 @@ def as_user_ids(store: Store, texts: Sequence[str]) -> pl.Series:
     """
     ids = store.id_types() or IdTypes()
     try:
-        return pl.Series("user_id", list(texts)).str.strip_chars().cast(ids.user.dtype)
+        spelled = pl.Series("user_id", list(texts)).str.strip_chars()
     except UnicodeEncodeError:
         raise LakeError(f"user id {texts!a}: not text in UTF-8") from None
-    except pl.exceptions.InvalidOperationError:
-        raise LakeError(f"user ids of this lake are whole numbers, not {texts}") from None
+    if ids.user is IdType.STRING:
+        return spelled
+    numbers = whole_numbers(spelled)
+    if numbers.has_nulls():
+        raise LakeError(f"user ids of this lake are whole numbers, not {texts}")
+    return numbers

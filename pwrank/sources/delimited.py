@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from pwrank.config import SourceConfig
 from pwrank.errors import ConfigError, SourceError
@@ -71,10 +72,10 @@ def _skip_blank_lines(lines: Lines, file: SourceFile) -> str:
     raise SourceError(f"{file.path}: empty file: not even a header")
 
 
-def _sniffed_separator(line: str, file: SourceFile, source: SourceConfig) -> str:
+def sniffed_separator(line: str, path: Path, source: SourceConfig) -> str:
     """The separator that finds most of the expected columns in the header, then most fields."""
     expected = {value for value in source.columns.model_dump().values() if value}
-    is_tsv = file.path.name.lower().removesuffix(".gz").endswith(".tsv")
+    is_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
     candidates = ("\t", ",", ";", "|") if is_tsv else SEPARATORS
 
     def merit(separator: str) -> tuple[int, int]:
@@ -106,7 +107,7 @@ def read_delimited(
     with readable(file.path), open_text(file.path, source.encoding) as text:
         lines = Lines(text)
         first_line = _skip_blank_lines(lines, file)
-        separator = source.separator or _sniffed_separator(first_line, file, source)
+        separator = source.separator or sniffed_separator(first_line, file.path, source)
         if separator in ('"', "\r", "\n"):
             raise ConfigError(f"source.separator = {separator!r}: cannot separate fields")
         quoted = len(separator) == 1

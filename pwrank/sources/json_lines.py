@@ -39,7 +39,10 @@ def read_json_lines(
         for parsed in _parsed_lines(file, source.encoding, batch_rows):
             objects, lines, broken = parsed
             if not known and not objects:
-                raise SourceError(_nothing_in(file, broken))
+                if broken:
+                    raise SourceError(_nothing_in(file, broken))
+                yield RawBatch(_no_rows(file, source), BROKEN_ROWS.to_frame())
+                return
             first = not known
             known |= dict.fromkeys(name for values in objects for name in values)
             if first:
@@ -142,7 +145,13 @@ def _spelled(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _no_rows(file: SourceFile, source: SourceConfig) -> pl.DataFrame:
+    """What an empty file holds, which has no header to say so: all columns that are asked for."""
+    named = [*source.columns.model_dump(exclude={"items_item_id"}).values()]
+    named += [source.columns.items_item_id] if file.table == "items" else []
+    columns = dict.fromkeys(name for name in named if name)
+    return pl.DataFrame(schema=dict.fromkeys(columns, pl.Null) | {LINE_COLUMN: pl.Int64})
+
+
 def _nothing_in(file: SourceFile, broken: list[tuple[int, str, str]]) -> str:
-    if not broken:
-        return f"{file.path}: empty file: not one JSON object"
     return f"{file.path}: no JSON object, one a line, in it: line {broken[0][0]}: {broken[0][1]}"

@@ -109,6 +109,8 @@ def _is_arrow_number(kind: pa.DataType) -> bool:
 
 
 def _is_whole(values: pl.Series) -> bool:
-    return values.dtype.is_integer() or (
-        values.dtype.is_float() and bool((values == values.floor()).all())
+    return (
+        values.dtype.is_integer()
+        or values.dtype == pl.Null
+        or (values.dtype.is_float() and bool((values == values.floor()).all()))
     )

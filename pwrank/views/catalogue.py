@@ -164,6 +164,10 @@ def build_catalogue(
         return found
     ids = store.id_types() or IdTypes()
     files = [store.lake / name for drop in drops for name in drop.files]
+    if not drops:
+        raise SourceError(
+            "nothing of the catalogue had landed at that time; choose a later --known-at"
+        )
     if not files:
         raise no_usable_items()
     rows = pl.scan_parquet(files).filter(known_before(cut)).collect()

@@ -102,6 +102,7 @@ def test_all_mistakes_are_told_at_once_one_a_line(tmp_path):
         (MINIMAL + "[train]\nvalidation_share = 1\n", "train.validation_share = 1: must be less"),
         (MINIMAL + "[train]\ndim = 65\n", "[train]: dim = 65 is no multiple of heads = 2"),
         ("lake = 5\n", "lake = 5: must be a path, in quotes"),
+        ('lake = ""\n', "lake = '': name a folder of its own"),
     ],
 )
 def test_a_configuration_that_cannot_work_says_why(tmp_path, text, told):

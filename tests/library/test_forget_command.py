@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from pwrank.config import ColumnsConfig, SourceConfig
 from pwrank.errors import SourceError
 from pwrank.forget import person_of
 from pwrank.forgetting.brought_files import clear_file
@@ -22,6 +23,8 @@ from tests.library.furnished_world import (
     tree,
 )
 from tests.library.tiny_world import AS_OF, World
+
+PLAIN = SourceConfig()
 
 
 @pytest.fixture
@@ -51,11 +54,31 @@ def test_a_brought_file_loses_the_persons_rows_and_no_other_byte(tmp_path, name,
     path = tmp_path / (f"{name}.gz" if packed else name)
     path.write_bytes(gzip.compress(before) if packed else before)
     person = person_of(Store(tmp_path), USER, SALT)
-    gone = clear_file(path, person, "user_id")
+    gone = clear_file(path, person, PLAIN)
     content = path.read_bytes()
     assert (gzip.decompress(content) if packed else content) == after
     assert gone == before.count(b"zoe@example")
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_brought_file_is_read_and_written_as_the_source_is(tmp_path, encoding):
+    path = tmp_path / "p.csv"
+    path.write_bytes("Kunde;Buch\r\nzoe@example;é\r\nü;ß\r\n".encode(encoding))
+    source = SourceConfig(encoding=encoding, columns=ColumnsConfig(user_id="Kunde"))
+    assert clear_file(path, person_of(Store(tmp_path), USER, SALT), source) == 1
+    assert path.read_bytes() == "Kunde;Buch\r\nü;ß\r\n".encode(encoding)
+
+
+def test_no_brought_file_is_written_before_all_can_be_read(world, command, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(f"user_id,n\n{USER},1\n", encoding="utf-8")
+    before = tree(world)
+    both = ["--pairs", path, "--pairs", tmp_path / "nowhere.csv"]
+    told = command("forget", "--config", world.config_file, "--user", USER, "--yes", *both)
+    told.refuses(["nowhere.csv: no such file"])
+    assert path.read_text(encoding="utf-8") == f"user_id,n\n{USER},1\n"
+    assert tree(world) == before
 
 
 @pytest.mark.parametrize(
@@ -72,7 +95,7 @@ def test_a_brought_file_that_cannot_be_searched_is_named(tmp_path, name, content
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=told):
-        clear_file(tmp_path / name, person_of(Store(tmp_path), USER, SALT), "user_id")
+        clear_file(tmp_path / name, person_of(Store(tmp_path), USER, SALT), PLAIN)
 
 
 def test_without_yes_the_command_only_tells(world, command):

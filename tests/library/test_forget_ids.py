@@ -97,6 +97,9 @@ def test_whole_numbers_are_forgotten_where_ids_are_numbers(tiny_world, command):
     tiny_world.settings["source"] = source
     nights(tiny_world, AS_OF)
     assert tiny_world.store.id_types() == IdTypes(IdType.INT64, IdType.INT64)
+    for spelled in ("007", "+7", "7.0"):
+        asked = command("forget", "--config", tiny_world.config_file, "--user", spelled)
+        asked.refuses(["user ids of this lake are whole numbers"])
     pairs = tiny_world.folder / "p.parquet"
     pl.DataFrame({"user_id": [7, 8, 7], "item_id": [1, 2, 3]}).write_parquet(pairs)
     told = command(

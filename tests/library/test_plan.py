@@ -53,7 +53,11 @@ def record(stage, seconds=2.0, rows=10, **figures):
     )
 
 
-def test_the_first_night_does_what_the_plan_counted(tiny_world):
+@pytest.mark.parametrize("listed", [None, "user_id\nu00\nstranger\n"])
+def test_the_first_night_does_what_the_plan_counted(tiny_world, listed):
+    if listed:
+        (tiny_world.folder / "users.csv").write_text(listed, encoding="utf-8")
+        tiny_world.settings["source"] = {"users": "users.csv"}
     run = tiny_world.run()
     plan = quick(run)
     night = stage_night(tiny_world.run())

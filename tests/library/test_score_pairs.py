@@ -14,7 +14,7 @@ from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError
 from pwrank.lists.pairs import add_scores
 from pwrank.user_files import read_user_file, write_user_file
-from tests.library.tiny_world import stage_night
+from tests.library.tiny_world import World, stage_night
 
 IDS = IdTypes()
 PAIRS = pl.DataFrame(
@@ -213,3 +213,44 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
     told = r"cannot be written \(No space left on device\); free space, or name another file$"
     with pytest.raises(SourceError, match=told):
         write_user_file(PAIRS, tmp_path / "out.parquet")
+
+
+def read_as(tmp_path, name, content, **source):
+    world = World(tmp_path, tmp_path)
+    config = world.configure(source={"interactions": "d", "items": "i"} | source)
+    (tmp_path / name).write_bytes(content)
+    brought = read_user_file(tmp_path / name, config, IdTypes(IdType.INT64, IdType.STRING))
+    return list(zip(brought.user_id.to_list(), brought.item_id.to_list(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "source"),
+    [
+        ("p.csv", "Kunde;Buch\n7;é\n8;b\n".encode("utf-16"), {"encoding": "utf-16"}),
+        ("p.csv", "Kunde|Buch\n7|é\n8|b\n".encode("latin-1"), {"encoding": "latin-1"}),
+        ("p.csv", "\ufeffKunde,Buch\n7,é\n8,b\n".encode(), {"encoding": "latin-1"}),
+        ("p.tsv", "Kunde\tBuch\n7\té\n8\tb\n".encode(), {"separator": ";"}),
+        ("p.jsonl", '\ufeff{"Kunde": 7, "Buch": "é"}\n{"Kunde": 8, "Buch": "b"}\n'.encode(), {}),
+    ],
+    ids=["utf-16", "latin-1", "utf-8 beside latin-1", "tabs", "marked"],
+)
+def test_a_callers_file_may_be_spelled_as_the_source_or_plainly(tmp_path, name, content, source):
+    columns = {"columns": {"user_id": "Kunde", "item_id": "Buch"}}
+    assert read_as(tmp_path, name, content, **columns, **source) == [(7, "é"), (8, "b")]
+
+
+@pytest.mark.parametrize(
+    "ids", [[b"7"], [[7]], [{"id": 7}], [True]], ids=["bytes", "list", "object", "bool"]
+)
+def test_ids_that_are_neither_text_nor_numbers_are_refused(tmp_path, ids):
+    pl.DataFrame({"user_id": ids, "item_id": ["a"]}).write_parquet(tmp_path / "p.pq")
+    with pytest.raises(SourceError, match=r"p\.parquet: column 'user_id' holds .*ids are text"):
+        read_as(tmp_path, "p.parquet", (tmp_path / "p.pq").read_bytes())
+
+
+def test_where_ids_are_numbers_another_spelling_is_another_id(tmp_path):
+    content = b"user_id,item_id\n007,a\n7.0,b\n+7,c\n 7 ,d\n"
+    assert [user for user, _ in read_as(tmp_path, "p.csv", content)] == [None, None, None, 7]
+    pl.DataFrame({"user_id": [7.0, 7.5], "item_id": ["a", "b"]}).write_parquet(tmp_path / "p.pq")
+    content = (tmp_path / "p.pq").read_bytes()
+    assert [user for user, _ in read_as(tmp_path, "p.parquet", content)] == [7, None]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError
 from pwrank.sources import (
+    SourceFile,
     id_types,
     list_files,
 )
@@ -129,8 +130,17 @@ def test_a_json_array_is_told_to_be_no_json_lines(tmp_path: Path) -> None:
                 '[\n{"user_id": 1}\n]\n'.replace("{", "[").replace("}", "]").replace(": ", ","),
             )
         )
-    with pytest.raises(SourceError, match="empty file"):
-        read(written(tmp_path / "b.jsonl", "\n"))
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\ufeff"])
+def test_json_lines_of_no_line_are_a_file_without_rows(tmp_path: Path, content: str) -> None:
+    written(tmp_path / "b.jsonl", content)
+    batch = read(tmp_path / "b.jsonl")
+    assert batch.rows.height == batch.rejects.height == 0
+    assert {"user_id", "item_id", "timestamp", "source_line"} <= set(batch.rows.columns)
+    written(tmp_path / "a.jsonl", '{"user_id": 1, "item_id": 7, "timestamp": 3}\n')
+    files = [SourceFile("interactions", tmp_path / name, name) for name in ("a.jsonl", "b.jsonl")]
+    assert id_types(files, tables(tmp_path, "a.jsonl")) == IdTypes(IdType.INT64, IdType.INT64)
 
 
 # --- parquet -------------------------------------------------------------------------------
