@@ -39,7 +39,7 @@ def read_json_lines(
         for parsed in _parsed_lines(file, source.encoding, batch_rows):
             objects, lines, broken = parsed
             if not known and not objects:
-                if broken:
+                if broken or (not file.path.stat().st_size and file.path.suffix == ".gz"):
                     raise SourceError(_nothing_in(file, broken))
                 yield RawBatch(_no_rows(file, source), BROKEN_ROWS.to_frame())
                 return
@@ -154,4 +154,6 @@ def _no_rows(file: SourceFile, source: SourceConfig) -> pl.DataFrame:
 
 
 def _nothing_in(file: SourceFile, broken: list[tuple[int, str, str]]) -> str:
+    if not broken:
+        return f"{file.path}: empty file: not even packed; copy it again"
     return f"{file.path}: no JSON object, one a line, in it: line {broken[0][0]}: {broken[0][1]}"
