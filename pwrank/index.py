@@ -26,7 +26,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, is_intact, sign
 from pwrank.store import fingerprint
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Raise when the same inputs would give another index."""
 
 

@@ -21,7 +21,7 @@ from pwrank.lists.retrieval import (
     read_index,
     write_index,
 )
-from pwrank.ranker.catalogue import Catalogue, centred_text
+from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import IntArray
 from pwrank.ranker.model import ItemTable
@@ -82,6 +82,7 @@ def write_item_index(
         "vectors": table.vectors,
         "retrieval": table.retrieval,
         "popularity": table.popularity,
+        "text": table.text,
         "cooccurrence.offsets": torch.from_numpy(table.cooccurrence.offsets),
         "cooccurrence.item": torch.from_numpy(table.cooccurrence.item),
         "cooccurrence.weight": torch.from_numpy(table.cooccurrence.weight),
@@ -115,7 +116,7 @@ def read_item_index(
         vectors=tensors["vectors"],
         retrieval=tensors["retrieval"],
         popularity=tensors["popularity"],
-        text=torch.from_numpy(centred_text(with_unknown_item(items).text)),
+        text=tensors["text"],
         cooccurrence=Cooccurrence(
             offsets=tensors["cooccurrence.offsets"].numpy(),
             item=tensors["cooccurrence.item"].numpy(),

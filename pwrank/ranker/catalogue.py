@@ -50,6 +50,17 @@ def centred_text(text: FloatArray) -> FloatArray:
     return np.asarray(moved / length, np.float32)
 
 
+def text_axes(text: FloatArray, most: int) -> FloatArray:
+    """(dim, most) float32: the directions in which centred texts differ most, widest first.
+
+    Principal components by the eigenvectors of the covariance; orthonormal, so inner products on
+    them are what those of whole texts keep.
+    """
+    centred = centred_text(text)
+    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    return np.ascontiguousarray(vectors[:, ::-1][:, :most], np.float32)
+
+
 def plain_catalogue(item_ids: npt.NDArray[Any], text: FloatArray) -> Catalogue:
     """A catalogue without categories in which everything is available."""
     num_items = len(item_ids)

@@ -17,7 +17,7 @@ import torch
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.batching import rating_scale
-from pwrank.ranker.catalogue import Catalogue
+from pwrank.ranker.catalogue import Catalogue, text_axes
 from pwrank.ranker.checkpoints import clear_checkpoint
 from pwrank.ranker.cooccurrence import CooccurrenceShape, count_together
 from pwrank.ranker.cooccurrence_choice import shape_of
@@ -75,7 +75,10 @@ def build_ranker(log: Histories, catalogue: Catalogue, config: TrainConfig, seed
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Ranker(shape, tuple(catalogue.item_ids.tolist()), catalogue.category_names)
+        ranker = Ranker(shape, tuple(catalogue.item_ids.tolist()), catalogue.category_names)
+    axes = torch.from_numpy(text_axes(catalogue.text, shape.text_axes))
+    ranker.text_axes.copy_(axes)
+    return ranker
 
 
 def prepare_encoder_task(

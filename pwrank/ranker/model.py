@@ -36,6 +36,8 @@ class RankerShape:
 
     text_dim: int
     """Width of the text embeddings."""
+    text_axes: int = 64
+    """Directions of them on which texts of items and histories meet, at most."""
     dim: int = 64
     """Width of item and user vectors before the prior joins them."""
     layers: int = 2
@@ -73,7 +75,7 @@ class ItemTable:
     popularity: Tensor
     """(n, f) float32, `popularity.FEATURE_NAMES`."""
     text: Tensor
-    """(n, text_dim) float32 unit embeddings less what all have in common."""
+    """(n, t) float32 unit: embeddings less what all have in common, on `Ranker.text_axes`."""
     cooccurrence: Cooccurrence
     """Item-to-item weights in the rows of this catalogue."""
 
@@ -89,7 +91,7 @@ class UserTable:
     gates: Tensor
     """(b, k) float32: which popularity the user follows."""
     text: Tensor
-    """(b, text_dim) float32 unit: what the texts of the history say together; 0 where nothing."""
+    """(b, t) float32 unit: what the texts of the history say together; 0 where nothing."""
     lengths: Tensor
     """(b,) float32: known interactions, those too old to be read included."""
     batch: HistoryBatch
@@ -118,6 +120,8 @@ class Ranker(nn.Module):
         self.shape = shape
         self.vocabulary = vocabulary
         self.categories = categories
+        self.text_axes = nn.Buffer(torch.eye(shape.text_dim)[:, : shape.text_axes].clone())
+        """(text_dim, t) float32: see `catalogue.text_axes`."""
         self.scale = RatingScale(shape.rating_mean, shape.rating_std)
         self.item_encoder = ItemEncoder(
             text_dim=shape.text_dim,
@@ -185,7 +189,7 @@ class Ranker(nn.Module):
             vectors=vectors,
             retrieval=retrieval,
             popularity=features,
-            text=torch.from_numpy(centred_text(catalogue.text)).to(self.device),
+            text=self._meeting_text(catalogue),
             cooccurrence=self._aligned_cooccurrence(inputs.identity.cpu().numpy()),
         )
 
@@ -194,6 +198,10 @@ class Ranker(nn.Module):
         """The same items seen through the same weights; what no time changes is shared."""
         features, retrieval = self._at_one_time(items.vectors, popularity)
         return replace(items, popularity=features, retrieval=retrieval)
+
+    def _meeting_text(self, catalogue: Catalogue) -> Tensor:
+        centred = torch.from_numpy(centred_text(catalogue.text)).to(self.device)
+        return nn.functional.normalize(centred @ self.text_axes, dim=1)
 
     def _at_one_time(self, vectors: Tensor, popularity: FloatArray) -> tuple[Tensor, Tensor]:
         """Popularity (n, f) on the device, and what retrieval makes of it: (n, r)."""
