@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from pwrank.ranker.history import FloatArray, IntArray
 
@@ -59,6 +62,12 @@ def text_axes(text: FloatArray, most: int) -> FloatArray:
     centred = centred_text(text)
     _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
     return np.ascontiguousarray(vectors[:, ::-1][:, :most], np.float32)
+
+
+def on_axes(text: FloatArray, axes: Tensor) -> Tensor:
+    """Texts (n, dim), centred, on axes (dim, t): (n, t) float32 unit, where the axes are."""
+    centred = torch.from_numpy(centred_text(text)).to(axes.device)
+    return functional.normalize(centred @ axes, dim=1)
 
 
 def plain_catalogue(item_ids: npt.NDArray[Any], text: FloatArray) -> Catalogue:

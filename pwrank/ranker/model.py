@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pwrank.ranker.activations import ACTIVATIONS
 from pwrank.ranker.batching import RatingScale, pad_rows, to_device
-from pwrank.ranker.catalogue import Catalogue, centred_text
+from pwrank.ranker.catalogue import Catalogue, on_axes
 from pwrank.ranker.cooccurrence import Cooccurrence
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.history_encoder import HistoryBatch, HistoryEncoder
@@ -185,23 +185,15 @@ class Ranker(nn.Module):
         inputs = self.item_inputs(catalogue)
         vectors = self.item_encoder(inputs)
         features, retrieval = self._at_one_time(vectors, popularity)
-        return ItemTable(
-            vectors=vectors,
-            retrieval=retrieval,
-            popularity=features,
-            text=self._meeting_text(catalogue),
-            cooccurrence=self._aligned_cooccurrence(inputs.identity.cpu().numpy()),
-        )
+        text = on_axes(catalogue.text, self.text_axes)
+        together = self._aligned_cooccurrence(inputs.identity.cpu().numpy())
+        return ItemTable(vectors, retrieval, features, text, together)
 
     @torch.no_grad()
     def at_another_time(self, items: ItemTable, popularity: FloatArray) -> ItemTable:
         """The same items seen through the same weights; what no time changes is shared."""
         features, retrieval = self._at_one_time(items.vectors, popularity)
         return replace(items, popularity=features, retrieval=retrieval)
-
-    def _meeting_text(self, catalogue: Catalogue) -> Tensor:
-        centred = torch.from_numpy(centred_text(catalogue.text)).to(self.device)
-        return nn.functional.normalize(centred @ self.text_axes, dim=1)
 
     def _at_one_time(self, vectors: Tensor, popularity: FloatArray) -> tuple[Tensor, Tensor]:
         """Popularity (n, f) on the device, and what retrieval makes of it: (n, r)."""
