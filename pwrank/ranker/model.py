@@ -36,7 +36,7 @@ class RankerShape:
 
     text_dim: int
     """Width of the text embeddings."""
-    text_axes: int = 64
+    text_axes: int = 128
     """Directions of them on which texts of items and histories meet, at most."""
     dim: int = 64
     """Width of item and user vectors before the prior joins them."""
