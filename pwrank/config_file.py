@@ -148,7 +148,8 @@ def _explain(details: dict[str, Any]) -> str:
     if details["type"] == "extra_forbidden":
         return f"unknown key {dotted!r}{_hint(location[-1], location[:-1])}"
     if details["type"] == "missing":
-        hint = "; `pwrank init` writes a file that has all it needs" if len(location) < 3 else ""  # noqa: PLR2004
+        in_list = any(part.isdigit() for part in location)  # of which `init` writes none
+        hint = "" if in_list else "; `pwrank init` writes a file that has all it needs"
         return f"missing key {dotted!r}{hint}"
     if isinstance(details["input"], dict) and details["type"] == "value_error":
         return f"[{dotted}]: {_reason(details, location)}"

@@ -43,6 +43,12 @@ class IdType(StrEnum):
         return pl.String() if self is IdType.STRING else pl.Int64()
 
 
+def whole_numbers(texts: pl.Series) -> pl.Series:
+    """int64 of texts that spell one, null of others: "007" would come back as another id."""
+    whole = texts.cast(pl.Int64, strict=False)
+    return whole.set(whole.cast(pl.String) != texts, None)
+
+
 @dataclass(frozen=True)
 class IdTypes:
     """Types of `user_id` and `item_id` in one lake."""

@@ -20,9 +20,9 @@ from pwrank.ranker.model_card import DUE, REFUSED, write_model_card
 from pwrank.ranker.model_inputs import (
     Reading,
     history_paths,
+    new_reading,
     read_catalogue,
     read_histories,
-    reading_of,
 )
 from pwrank.ranker.validation import Champion
 from pwrank.ranker.weights import read_ranker, save_ranker
@@ -150,7 +150,7 @@ def _train(
     histories, catalogue, embeddings = inputs
     folder = store.folder("models", run.as_of, key)
     paths = history_paths(store, histories)
-    reading = reading_of(config.train, paths)
+    reading = new_reading(config.train, paths)
     items = read_catalogue(store, catalogue, embeddings)
     log = read_histories(paths, items.item_ids, reading).histories
     champion = _champion(run, newest)

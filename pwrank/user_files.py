@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
-import gzip
 import json
 import zlib
 from collections.abc import Sequence
@@ -14,10 +12,10 @@ from pathlib import Path
 import polars as pl
 
 from pwrank.config import Config, SourceConfig
-from pwrank.datasets import IdType, IdTypes
+from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError, first_line, machine_error
 from pwrank.sources.delimited import sniffed_separator
-from pwrank.sources.files import open_text, readable
+from pwrank.sources.files import encoding_of, open_text, readable
 from pwrank.store import replacing
 
 ALIASES = {
@@ -147,15 +145,9 @@ def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
 
 def _utf8(path: Path, encoding: str) -> bytes:
     """The bytes of a text file in UTF-8, which it is in or in the encoding of the source."""
-    opened = gzip.GzipFile(path) if path.name.lower().endswith(".gz") else path.open("rb")
-    with opened as binary:
-        content = binary.read().removeprefix(codecs.BOM_UTF8)
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        with readable(path), open_text(path, encoding) as text:
-            return text.read().encode("utf-8", "surrogateescape")
-    return content
+    told = encoding_of(path, encoding)
+    with readable(path), open_text(path, told) as text:
+        return text.read().encode("utf-8", "surrogateescape")
 
 
 def _parse_json(path: Path, content: bytes) -> pl.DataFrame:
@@ -211,12 +203,6 @@ def _as_ids(values: pl.Series, wanted: IdType, path: Path) -> pl.Series:
         return whole_numbers(values.str.strip_chars())
     whole = values.cast(pl.Int64, strict=False)
     return whole.set(values != values.floor(), None) if values.dtype.is_float() else whole
-
-
-def whole_numbers(texts: pl.Series) -> pl.Series:
-    """int64 of texts that spell one, null of others: "007" is another id than 7, as in landing."""
-    whole = texts.cast(pl.Int64, strict=False)
-    return whole.set(whole.cast(pl.String) != texts, None)
 
 
 def _is_empty(values: pl.Series) -> pl.Series:

@@ -17,7 +17,7 @@ from pwrank.config import SourceConfig
 from pwrank.errors import SourceError, first_line
 from pwrank.forgetting.person import Person
 from pwrank.sources.delimited import QuotedRecords, sniffed_separator
-from pwrank.sources.files import open_text, printable, readable
+from pwrank.sources.files import encoding_of, open_text, readable
 from pwrank.sources.lines import Lines
 from pwrank.store import replacing
 from pwrank.user_files import find_column
@@ -43,7 +43,7 @@ def clear_file(path: Path, person: Person, source: SourceConfig) -> int:
             left.write_parquet(temporary, compression="zstd")
     elif gone and isinstance(left, str):
         with readable(path):
-            _write(path, left, _encoding_of(path, source))
+            _write(path, left, encoding_of(path, source.encoding))
     return gone
 
 
@@ -63,18 +63,6 @@ def _rows_of(path: Path, person: Person, source: SourceConfig) -> tuple[pl.DataF
     return kept.getvalue(), gone
 
 
-def _encoding_of(path: Path, source: SourceConfig) -> str:
-    """UTF-8 where the file is in it, or is in nothing known; else that of the source."""
-    with open_text(path, "utf-8") as text:
-        if all(line.isascii() or _is_text(line) for line in text):
-            return "utf-8"
-    return source.encoding
-
-
-def _is_text(line: str) -> bool:
-    return printable(line) == line
-
-
 def _left_of_parquet(path: Path, person: Person, column: str) -> tuple[pl.DataFrame, int]:
     try:
         frame = pl.read_parquet(path)
@@ -89,7 +77,7 @@ def _left_of_parquet(path: Path, person: Person, column: str) -> tuple[pl.DataFr
 
 def _delimited(path: Path, person: Person, source: SourceConfig) -> Iterator[tuple[str, bool]]:
     """Text of each record of a csv or tsv file, and whether it is the person's."""
-    encoding = _encoding_of(path, source)
+    encoding = encoding_of(path, source.encoding)
     with open_text(path, encoding) as text:
         separator = sniffed_separator(next(text, ""), path, source)
     with open_text(path, encoding) as text:
@@ -111,7 +99,7 @@ def _delimited(path: Path, person: Person, source: SourceConfig) -> Iterator[tup
 def _json_lines(path: Path, person: Person, source: SourceConfig) -> Iterator[tuple[str, bool]]:
     """Each line of a jsonl file, and whether it is the person's."""
     name, column = "", source.columns.user_id
-    with open_text(path, _encoding_of(path, source)) as text:
+    with open_text(path, encoding_of(path, source.encoding)) as text:
         for line in text:
             try:
                 row = json.loads(line)

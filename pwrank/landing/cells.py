@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pwrank.datasets import IdType
+from pwrank.datasets import IdType, whole_numbers
 from pwrank.errors import SourceError
 from pwrank.landing.text_cleaning import clean_series
 from pwrank.sources.files import SourceFile
@@ -100,8 +100,8 @@ def parse_ids(values: pl.Series, kind: IdType, name: str, verdicts: Verdicts) ->
         if kind is IdType.STRING:
             verdicts.reject(missing, f"{name} is missing")
             return text
-        whole = text.cast(pl.Int64, strict=False)
-        wrong = whole.is_null() | (whole.cast(pl.String) != text)
+        whole = whole_numbers(text)
+        wrong = whole.is_null()
     elif dtype.is_float():
         missing = values.is_null() | values.is_nan()
         whole = values.cast(pl.Int64, strict=False)

@@ -23,6 +23,7 @@ from pwrank.landing.parsing import PARSERS, reject_rows
 from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
 from pwrank.landing.timestamps import DAYS_OF_A_SPREADSHEET
 from pwrank.sources import RawBatch, SourceFile, Table, id_types, read_batches
+from pwrank.sources.lines import UNDECODABLE
 from pwrank.store import Store, write_dataset
 
 PARSE_VERSION = 1
@@ -276,9 +277,11 @@ def refuse_bad_file(
     bad = wrong.total()
     if bad > max_bad_share * rows_in:
         reason, count = wrong.most_common(1)[0]
-        settings = "[source.columns] and the timestamp settings"
-        if "decoded" in reason:
-            settings = "source.encoding"
+        settings = (
+            "source.encoding"
+            if reason == UNDECODABLE
+            else "[source.columns] and the timestamp settings"
+        )
         rows = f"{rows_in:,} rows" if whole else f"the first {rows_in:,} rows (of all in a run)"
         raise SourceError(
             f"{path}: {bad:,} of {rows} are unusable, most of them because "

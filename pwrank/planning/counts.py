@@ -95,11 +95,11 @@ def count_night(
     new_rows = histories.rows if histories else 0
     more_users = _growth(scratch, landed["interactions"], "user_id")
     active = _user_ids(scratch, histories)
-    users = _distinct(known, active, more_users)
-    listed = _listed(scratch, landed["users"].drops) + _listed(run.store, old["users"])
+    listed = [*_listed(scratch, landed["users"].drops), *_listed(run.store, old["users"])]
+    users = max(_distinct(known, active, more_users), sum(table.height for table in listed))
     if factor <= EXACT:  # in a share, who is only listed cannot be told
-        met = [table["user_id"] for table in (known, active) if not table.is_empty()]
-        users += len(set().union(*listed) - set().union(*met))
+        met = [table for table in (known, active, *listed) if not table.is_empty()]
+        users = pl.concat(met).n_unique() if met else 0
     grown = _growth(scratch, landed["items"], "item_id")
     hashes = items.filter(pl.col("content_hash") != "").unique("content_hash")
     missing = hashes.filter(
@@ -114,7 +114,7 @@ def count_night(
         rows_in=sum(table.rows_in for table in landed.values()),
         rejected=sum(table.rejected for table in landed.values()),
         interactions=interactions,
-        users=max(users, sum(map(len, listed))),
+        users=users,
         items=round(items.height * more),
         texts=round(hashes.height * more),
         texts_missing=round(missing.height * (grown if missing.height else 1.0)),
@@ -165,10 +165,10 @@ def _user_ids(scratch: Store, histories: DatasetRef | None) -> pl.DataFrame:
     return pl.read_parquet(paths, columns=["user_id"]) if paths else pl.DataFrame()
 
 
-def _listed(store: Store, drops: Sequence[Drop]) -> list[pl.Series]:
+def _listed(store: Store, drops: Sequence[Drop]) -> list[pl.DataFrame]:
     """user_id of the rows of a users table, by file."""
     paths = [store.lake / name for drop in drops for name in drop.files]
-    return [pl.read_parquet(path, columns=["user_id"])["user_id"] for path in paths]
+    return [pl.read_parquet(path, columns=["user_id"]) for path in paths]
 
 
 def _distinct(known: pl.DataFrame, share: pl.DataFrame, grown: float) -> int:

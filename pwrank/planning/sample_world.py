@@ -16,8 +16,8 @@ from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model_inputs import (
     history_paths,
+    new_reading,
     read_histories,
-    reading_of,
     split_categories,
 )
 from pwrank.run import Run
@@ -51,7 +51,7 @@ def sample_world(
     items = _random_catalogue(run, pl.read_parquet(ref.file_paths(store.lake)))
     ref, store = histories
     paths = history_paths(store, ref)
-    log = read_histories(paths, items.item_ids, reading_of(run.config.train, paths)).histories
+    log = read_histories(paths, items.item_ids, new_reading(run.config.train, paths)).histories
     return SampleWorld(
         log=log,
         catalogue=items,

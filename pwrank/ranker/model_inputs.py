@@ -38,8 +38,8 @@ class Reading:
 
     @staticmethod
     def of(model: DatasetRef) -> Reading:
-        """As the model was trained; those of before 2026-11-27 do not say, and read times."""
-        return Reading(tuple(model.figures["events"]), model.figures.get("by_order", False))
+        """As the model was trained."""
+        return Reading(tuple(model.figures["events"]), model.figures["by_order"])
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _times(timestamp: np.ndarray, counts: np.ndarray, *, by_order: bool) -> np.n
     return spread - YEAR_SECONDS
 
 
-def reading_of(config: TrainConfig, paths: Sequence[Path]) -> Reading:
+def new_reading(config: TrainConfig, paths: Sequence[Path]) -> Reading:
     """How a model to be trained on these HISTORIES files reads them: events by their names."""
     scan = pl.concat([pl.scan_parquet(path).select("event") for path in paths])
     events = scan.unique().sort("event").collect()["event"].to_list()

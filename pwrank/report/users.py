@@ -9,13 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from pwrank.datasets import NO_TIME, DatasetRef, IdType, IdTypes
+from pwrank.datasets import NO_TIME, DatasetRef, IdType, IdTypes, whole_numbers
 from pwrank.errors import LakeError
 from pwrank.publication import read_rankings
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.model_inputs import history_paths
 from pwrank.store import Store
-from pwrank.user_files import whole_numbers
 
 NEWEST = 10
 """Interactions shown of a history."""

@@ -20,6 +20,7 @@ ID_COLUMNS: Mapping[Table, tuple[str, ...]] = {
     "users": ("user_id",),
 }
 """Ids that a row of each table must have."""
+_TIMES: Mapping[Table, tuple[str, ...]] = {"interactions": ("timestamp",), "items": (), "users": ()}
 _LOOKS_LIKE_TIME = re.compile(
     r"time|date|epoch|(^|[^a-z])(ts|when|day|year|month)([^a-z]|$)|[a-z]_at$|[a-z]At$",
     re.IGNORECASE,
@@ -62,17 +63,23 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     return roles
 
 
+def asked_columns(table: Table, source: SourceConfig) -> dict[str, str]:
+    """Our column name -> the source's, for all that a table may have."""
+    ours = ColumnsConfig() if source.kind == "movielens" else source.columns
+    roles = (*ID_COLUMNS[table], *_OPTIONAL[table], *_TIMES[table])
+    names = {role: getattr(ours, role) for role in roles}
+    if table == "items":
+        names["item_id"] = ours.items_item_id or ours.item_id
+    return {role: name for role, name in names.items() if name}
+
+
 def refuse_nested(nested: Mapping[str, str], file: SourceFile, source: SourceConfig) -> None:
     """Refuse a file in which a column that is to be read holds structures: name -> its type.
 
     Passed over in silence, what nobody may be offered would be, and times would be none.
     """
-    ours = ColumnsConfig() if source.kind == "movielens" else source.columns
-    roles = (*ID_COLUMNS[file.table], *_OPTIONAL[file.table])
-    roles = (*roles, "timestamp") if file.table == "interactions" else roles
-    for role in roles:
-        wanted = getattr(ours, role)
-        if wanted and (found := _same_name(wanted, list(nested))):
+    for role, wanted in asked_columns(file.table, source).items():
+        if found := _same_name(wanted, list(nested)):
             way_out = "" if role in ID_COLUMNS[file.table] else ', to "" to do without'
             raise SourceError(
                 f"{file.path}: column {found!r} holds {nested[found]}, which is no {role}; "

@@ -127,8 +127,10 @@ def readable(path: Path) -> Iterator[None]:
 
 def open_text(path: Path, encoding: str) -> IO[str]:
     """Open for reading lines as they are; undecodable bytes become lone surrogates."""
-    opened = gzip.GzipFile(path) if path.name.lower().endswith(".gz") else path.open("rb")
-    binary = cast(IO[bytes], opened)
+    packed = path.name.lower().endswith(".gz")
+    if packed and not path.stat().st_size:
+        raise EOFError("no bytes")  # which gzip takes for a file of no lines
+    binary = cast(IO[bytes], gzip.GzipFile(path) if packed else path.open("rb"))
     try:
         text = io.TextIOWrapper(
             binary, encoding=_without_mark(encoding), errors="surrogateescape", newline=""
@@ -137,6 +139,13 @@ def open_text(path: Path, encoding: str) -> IO[str]:
         binary.close()
         raise ConfigError(f"source.encoding = {encoding!r}: no such encoding") from None
     return text
+
+
+def encoding_of(path: Path, otherwise: str) -> str:
+    """How to read a text file of the caller's: as UTF-8 where it is, else by the other encoding."""
+    with open_text(path, "utf-8") as text:
+        is_utf8 = all(line.isascii() or line == printable(line) for line in text)
+    return "utf-8" if is_utf8 else otherwise
 
 
 def _without_mark(encoding: str) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 
 from pwrank.config import SourceConfig
 from pwrank.errors import SourceError
-from pwrank.sources.columns import column_roles
+from pwrank.sources.columns import asked_columns, column_roles
 from pwrank.sources.files import (
     BROKEN_ROWS,
     LINE_COLUMN,
@@ -20,7 +20,7 @@ from pwrank.sources.files import (
     open_text,
     readable,
 )
-from pwrank.sources.lines import MAX_BATCH_CHARACTERS, broken_row
+from pwrank.sources.lines import MAX_BATCH_CHARACTERS, UNDECODABLE, broken_row
 
 _LINES_TO_GIVE_UP = 100_000
 """Lines without one object before the file is taken for something else."""
@@ -39,7 +39,7 @@ def read_json_lines(
         for parsed in _parsed_lines(file, source.encoding, batch_rows):
             objects, lines, broken = parsed
             if not known and not objects:
-                if broken or (not file.path.stat().st_size and file.path.suffix == ".gz"):
+                if broken:
                     raise SourceError(_nothing_in(file, broken))
                 yield RawBatch(_no_rows(file, source), BROKEN_ROWS.to_frame())
                 return
@@ -93,7 +93,7 @@ def _parsed(line: str) -> dict[str, Any] | str:
         if not line.isascii() or "\\u" in line:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return "the line cannot be decoded"
+        return UNDECODABLE
     except (ValueError, RecursionError):
         return "the line is not valid JSON"
     if not isinstance(value, dict):
@@ -147,13 +147,9 @@ def _spelled(value: Any) -> str | None:
 
 def _no_rows(file: SourceFile, source: SourceConfig) -> pl.DataFrame:
     """What an empty file holds, which has no header to say so: all columns that are asked for."""
-    named = [*source.columns.model_dump(exclude={"items_item_id"}).values()]
-    named += [source.columns.items_item_id] if file.table == "items" else []
-    columns = dict.fromkeys(name for name in named if name)
+    columns = asked_columns(file.table, source).values()
     return pl.DataFrame(schema=dict.fromkeys(columns, pl.Null) | {LINE_COLUMN: pl.Int64})
 
 
 def _nothing_in(file: SourceFile, broken: list[tuple[int, str, str]]) -> str:
-    if not broken:
-        return f"{file.path}: empty file: not even packed; copy it again"
     return f"{file.path}: no JSON object, one a line, in it: line {broken[0][0]}: {broken[0][1]}"

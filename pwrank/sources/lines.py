@@ -17,6 +17,8 @@ MAX_BATCH_CHARACTERS = 128 * 2**20
 RAW_CHARACTERS = 2_000
 UNUSABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, and what stands for bytes that could not be decoded."""
+UNDECODABLE = "the line cannot be decoded"
+"""Reason of a broken line; `source.encoding` may be another."""
 _BLOCK_CHARACTERS = 2**17
 """Small enough for the processor's cache: eight times as large is a quarter slower."""
 
@@ -83,7 +85,7 @@ class BatchBuilder:
             reason = "the quotes of the line are unbalanced"
         elif unusable:
             nul = unusable.group() == "\0"
-            reason = "the line holds a NUL byte" if nul else "the line cannot be decoded"
+            reason = "the line holds a NUL byte" if nul else UNDECODABLE
         elif fields and len(fields) != len(self._columns):
             reason = "the line has the wrong number of fields"
         if reason:

@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from pwrank.config import ColumnsConfig, SourceConfig
-from pwrank.datasets import IdType, IdTypes
+from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError
 from pwrank.sources.delimited import read_delimited
 from pwrank.sources.files import (
@@ -105,8 +105,7 @@ def id_types(files: Sequence[SourceFile], source: SourceConfig) -> IdTypes:
             for name in set(canonical) & set(batch.rows.columns):
                 ids = batch.rows[name].str.strip_chars()
                 ids = ids.filter(ids != "")
-                whole = ids.cast(pl.Int64, strict=False).cast(pl.String) == ids
-                canonical[name] &= whole.fill_null(value=False).all()
+                canonical[name] &= not whole_numbers(ids).has_nulls()
             if file.table == "interactions":
                 break
     types = {True: IdType.INT64, False: IdType.STRING}

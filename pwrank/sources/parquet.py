@@ -111,7 +111,9 @@ def _read_batch(batch: pa.RecordBatch, first: int, needed: set[str]) -> RawBatch
                 told = f"the bytes of {field.name!r} cannot be decoded"
                 broken[row] = broken_row(first + row, told, str(column[row].as_py()))
     frame = _frame(batch.schema.names, columns, first)
-    rejects = pl.DataFrame(list(broken.values()), schema=BROKEN_ROWS, orient="row")
+    rejects = pl.DataFrame(
+        [broken[row] for row in sorted(broken)], schema=BROKEN_ROWS, orient="row"
+    )
     kept = np.ones(frame.height, np.bool_)
     kept[list(broken)] = False
     return RawBatch(frame.filter(kept), rejects)

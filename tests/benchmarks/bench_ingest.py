@@ -113,7 +113,12 @@ def untrained(run: Run, known: Ingested, embeddings: DatasetRef) -> DatasetRef:
     ranker = build_ranker(log, items, run.config.train, 0)
     folder = run.store.folder("models", run.as_of, "untrained")
     files = [path.name for path in save_ranker(ranker, folder)]
-    figures = {"events": ["interaction"], "kind": "", "model_version": "untrained"}
+    figures = {
+        "events": ["interaction"],
+        "by_order": False,
+        "kind": "",
+        "model_version": "untrained",
+    }
     return run.store.commit(
         "models",
         run.as_of,

@@ -205,6 +205,11 @@ def _random_cooccurrence(config: TrainConfig, items: int) -> Cooccurrence:
 def _write_ranker(store: Store, config: TrainConfig, items: int) -> DatasetRef:
     folder = store.folder("models", AS_OF, "generated")
     files = [path.name for path in save_ranker(random_ranker(config, items), folder)]
-    figures = {"kind": "generated", "model_version": "generated", "events": list(EVENTS)}
+    figures = {
+        "kind": "generated",
+        "model_version": "generated",
+        "events": list(EVENTS),
+        "by_order": False,
+    }
     figures[SIGNED] = sign(folder, files)
     return store.commit("models", AS_OF, "generated", files=files, rows=0, figures=figures)
