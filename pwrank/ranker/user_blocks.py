@@ -18,8 +18,8 @@ from pwrank.ranker.model import ItemTable, Ranker, UserTable
 BLOCK_USERS = 64
 """Users in every block."""
 
-LENGTH_STEP = 8
-"""Histories with the start before them are padded to a multiple of this."""
+SHORTEST = 8
+"""States, at least, to which a history with the start before it is padded."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,23 @@ class UserBlock:
 def user_blocks(histories: Histories, users: IntArray, longest: int) -> Iterator[UserBlock]:
     """Cut the given users into blocks; longest: interactions that the model reads."""
     known = np.bincount(histories.user[histories.item >= 0], minlength=histories.num_users)
-    lengths = np.minimum(known[users], longest)
-    widths = np.minimum(-(-(lengths + 1) // LENGTH_STEP) * LENGTH_STEP - 1, longest)
+    widths = padded(np.minimum(known[users], longest), longest)
     for width in np.unique(widths):
         group = users[widths == width]
         for start in range(0, len(group), BLOCK_USERS):
             yield UserBlock(group[start : start + BLOCK_USERS], int(width))
+
+
+def padded(lengths: IntArray, longest: int) -> IntArray:
+    """Interactions to which histories of these lengths are padded, by their own length alone.
+
+    Steps grow with the length, a quarter of the next power of two: each width that occurs ends in
+    a block that is not full, which costs more than some padding.
+    """
+    states = np.maximum(lengths + 1, SHORTEST)
+    step = np.maximum(2 ** (np.ceil(np.log2(states)).astype(np.int64) - 2), SHORTEST)
+    widths: IntArray = np.minimum(-(-states // step) * step - 1, longest)
+    return widths
 
 
 def block_table(

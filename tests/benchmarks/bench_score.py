@@ -88,13 +88,13 @@ def apart(options: argparse.Namespace, part: str, users: int, lake: Path) -> str
 
 
 def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
-    """The same pairs in compiled and in plain form, in alternation; one thread."""
+    """The pairs of a whole shard in compiled and in plain form, in alternation; one thread."""
     import numpy as np
     import torch
 
     from pwrank.ranker.model_inputs import history_paths, read_histories
     from pwrank.ranker.pair_features import user_features
-    from pwrank.ranker.user_blocks import block_table, user_blocks
+    from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
     from pwrank.score import load_scorer
     from tests.benchmarks.ceiling import seconds
     from tests.benchmarks.generated_night import open_night
@@ -106,26 +106,28 @@ def compare_pairs(lake: Path, repeats: int) -> dict[str, float]:
     paths = history_paths(night.run.store, night.refs.histories)[:1]
     histories = read_histories(paths, scorer.items.catalogue.item_ids, scorer.reading).histories
     everyone = np.arange(histories.num_users, dtype=np.int64)
-    blocks = list(user_blocks(histories, everyone, ranker.shape.length))
-    users = block_table(ranker, histories, blocks[len(blocks) // 2], items)
+    blocks = user_blocks(histories, everyone, ranker.shape.length)
+    tables = [block_table(ranker, histories, block, items) for block in blocks]
     rng = np.random.default_rng(0)
-    rows = rng.integers(0, len(items.vectors) - 1, (len(users.vectors), 500))
-    rows.sort(axis=1)
-    candidates = torch.from_numpy(rows)
+    rows = rng.integers(0, len(items.vectors) - 1, (len(tables), BLOCK_USERS, 500))
+    rows.sort(axis=2)
 
     @torch.no_grad()
-    def plain() -> torch.Tensor:
+    def plain(users: UserTable, candidates: torch.Tensor) -> torch.Tensor:
         past = items.vectors[users.batch.item]
         features = gathered_features(users, items, candidates)
         both = (users.vectors, items.vectors[candidates], past, users.batch.mask, features)
         raw = ranker.pair_scorer(*both)
         return ranker.calibrator(raw, user_features(users, items))
 
-    difference = float((scorer.night.logit(users, rows) - plain()).abs().max())
-    took = [
-        (seconds(lambda: scorer.night.logit(users, rows))[1], seconds(plain)[1])
-        for _ in range(repeats)
-    ]
+    def all_compiled() -> list[torch.Tensor]:
+        return [scorer.night.logit(*asked) for asked in zip(tables, rows, strict=True)]
+
+    def all_plain() -> list[torch.Tensor]:
+        return [plain(*asked) for asked in zip(tables, torch.from_numpy(rows), strict=True)]
+
+    difference = float((torch.stack(all_compiled()) - torch.stack(all_plain())).abs().max())
+    took = [(seconds(all_compiled)[1], seconds(all_plain)[1]) for _ in range(repeats)]
     return {
         "compiled_pairs_per_s": rows.size / statistics.median(ours for ours, _ in took),
         "plain_pairs_per_s": rows.size / statistics.median(theirs for _, theirs in took),
