@@ -15,7 +15,12 @@ from pwrank.errors import first_line
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.lists.exact_search import Pool, make_pool
 from pwrank.lists.item_index import with_unknown_item, write_item_index
-from pwrank.lists.retrieval import ApproximateIndex, RecallCertificate, build_index
+from pwrank.lists.retrieval import (
+    ApproximateIndex,
+    RecallCertificate,
+    build_index,
+    is_approximate,
+)
 from pwrank.published_refs import DEGRADED
 from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import ItemTable, Ranker
@@ -31,7 +36,7 @@ INDEX_VERSION = 5
 
 
 def sample_queries(ranker: Ranker, table: ItemTable, log: Histories, users: int) -> FloatArray:
-    """User vectors (q, d) of the first `users` users with a history, for the certificate."""
+    """User vectors (q, r) of the first `users` users with a history, for the certificate."""
     with_history = np.flatnonzero(log.lengths > 0)[:users].astype(np.int64)
     if len(with_history) == 0:
         return np.zeros((0, table.retrieval.shape[1]), np.float32)
@@ -95,9 +100,10 @@ def index(
     activity = item_activity(log, items.num_items)
     table = ranker.item_table(items, activity.features(moment(activity, run.cut)))
     offered = np.flatnonzero(items.available).astype(np.int64)
-    queries = sample_queries(ranker, table, log, config.index.sample_users)
     k = min(config.score.candidates, max(1, len(offered)))
     pool = make_pool(table.retrieval.cpu(), offered)
+    asked = config.index.sample_users if is_approximate(pool, config.index) else 0
+    queries = sample_queries(ranker, table, log, asked)
     built, certificate, degraded = _build(pool, queries, config.index, k=k)
     if degraded:
         key = fingerprint(key, DEGRADED)

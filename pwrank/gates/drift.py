@@ -43,12 +43,24 @@ class Arrivals:
     tonight: Sequence[Drop]
     usual: Sequence[Drop]
     """The newest nights' worth of them, oldest first."""
+    nights: int
     days: Mapping[str, date]
     """Drop id -> day of its first interaction; of another table, on which it was landed."""
     rows_of_day: Mapping[date, int]
     """Landed rows of every drop that is known tonight."""
     unusable: Sequence[Drop] = ()
     """Drops since then without a usable row; nothing says of which day they are."""
+
+    @property
+    def described(self) -> Sequence[Drop]:
+        """Of the usual drops, those whose columns are looked at.
+
+        Rows of items and users say of no day, and years of daily files may be landed in one night:
+        of those the last few by name.
+        """
+        if self.table == "interactions":
+            return self.usual
+        return sorted(self.usual, key=lambda drop: drop.source_file)[-self.nights :]
 
     @property
     def usual_days(self) -> list[date]:
@@ -90,6 +102,7 @@ def arrivals(
         usual=sorted(
             (drop for drop in seen if days[drop.id] in newest), key=lambda d: (days[d.id], d.id)
         ),
+        nights=nights,
         days=days,
         rows_of_day=rows,
         unusable=[drop for drop in now if not drop.rows_landed and drop.id not in earlier],
@@ -113,7 +126,7 @@ def drift_of(store: Store, arrived: Arrivals) -> dict[str, Any]:
     if not arrived.tonight:
         return {"drops": [], "rows": 0, "usual_rows": None, "columns": {}}
     now = pooled([profile_drop(store, drop) for drop in arrived.tonight])
-    usual = pooled([profile_drop(store, drop) for drop in arrived.usual])
+    usual = pooled([profile_drop(store, drop) for drop in arrived.described])
     by_day = [arrived.rows_of_day[day] for day in arrived.usual_days]
     return {
         "drops": [drop.source_file for drop in arrived.tonight],

@@ -21,6 +21,9 @@ LISTED_VALUES = 20
 FEW_VALUES = 50
 """Distinct numbers up to which they are counted rather than cut into quantiles."""
 
+CELLS = 8_000_000
+"""Cells of a drop that are read at once; of more, some columns after the others."""
+
 TENTHS = np.linspace(0, 1, 11)
 KEPT_OUT = {"source_file", "source_line", "ingested_at", "attributes"}
 NAMED = {"event", "category", "available"}
@@ -42,10 +45,11 @@ def profile_drop(store: Store, drop: Drop) -> Profile:
     profile: dict[str, Any] = {"rows": drop.rows_landed, "columns": {}}
     if files:
         scan = pl.scan_parquet(files)
-        for name in scan.collect_schema().names():
-            if name not in KEPT_OUT:
-                values = scan.select(name).collect()[name]
-                profile["columns"][name] = profile_column(values)
+        names = [name for name in scan.collect_schema().names() if name not in KEPT_OUT]
+        at_once = max(1, CELLS // max(drop.rows_landed, 1))
+        for first in range(0, len(names), at_once):
+            some = scan.select(names[first : first + at_once]).collect()
+            profile["columns"] |= {values.name: profile_column(values) for values in some}
     write_json(path, profile)
     return profile
 

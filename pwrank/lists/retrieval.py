@@ -68,6 +68,12 @@ def in_blocks(queries: FloatArray) -> Iterator[tuple[Tensor, int]]:
         yield torch.cat([part, filling]), len(part)
 
 
+def is_approximate(pool: Pool, config: IndexConfig) -> bool:
+    """Whether a pool is to be searched by an approximate index."""
+    large = len(pool.rows) > config.exact_up_to
+    return config.kind == "ivf" or (config.kind == "auto" and large)
+
+
 def build_index(
     pool: Pool, queries: FloatArray, config: IndexConfig, *, k: int
 ) -> tuple[ApproximateIndex | None, RecallCertificate]:
@@ -76,10 +82,7 @@ def build_index(
     queries: (q, r) user vectors on which recall@k is measured. The number of probes is doubled
     until the recall reaches the target or everything is probed.
     """
-    kind = config.kind
-    if kind == "auto":
-        kind = "exact" if len(pool.rows) <= config.exact_up_to else "ivf"
-    if kind == "exact" or len(queries) == 0:
+    if not is_approximate(pool, config) or len(queries) == 0:
         return None, RecallCertificate("exact", 1.0, k, len(queries), 0)
     built = _inverted_file(pool)
     truth = nearest_rows(pool, queries, k)

@@ -79,8 +79,8 @@ def user_features(users: UserTable, items: ItemTable) -> Tensor:
     """(b, len(USER_FEATURES)) float32: how much, how popular, how new, how well rated."""
     mask = users.batch.mask.float()
     count = mask.sum(dim=1).clamp(min=1)
-    read = items.popularity.index_select(0, users.batch.item.flatten()).view(*mask.shape, -1)
-    loved, age = (read[..., FEATURE_NAMES.index(name)] * mask for name in ("lift_infd", "log_age"))
+    told = (items.popularity[:, FEATURE_NAMES.index(name)] for name in ("lift_infd", "log_age"))
+    loved, age = (column[users.batch.item] * mask for column in told)
     rating = torch.nan_to_num(users.batch.rating)
     rated = (~torch.isnan(users.batch.rating)).float().sum(dim=1)
     columns = [

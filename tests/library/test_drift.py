@@ -262,6 +262,25 @@ def test_items_may_come_as_full_dumps_and_as_changes(tmp_path, tiny_encoder):
         assert all(verdict["passed"] for verdict in read_drift(world.store, TOMORROW)["verdicts"])
 
 
+def test_of_years_of_item_files_landed_in_one_night_the_last_few_are_described(
+    tmp_path, tiny_encoder
+):
+    world = make_lively_world(tmp_path, tiny_encoder)
+    (world.folder / "items.jsonl").unlink()
+    (world.folder / "items").mkdir()
+    for number in range(9):
+        world.write_items(lively_items(), f"items/{number}.jsonl")
+    night = {"source": {"items": "items"}, "drift": {"nights": 4}}
+    stage_night(world.run(as_of=TONIGHT, now=NEXT_NOW, **night)).publish()
+    world.write_items(lively_items()[-9:], "items/9.jsonl")
+    ingest(world.run(as_of=TOMORROW, now=NEXT_NOW + timedelta(hours=1), **night))
+    table = read_drift(world.store, TOMORROW)["tables"]["items"]
+    assert table["drops"] == ["9.jsonl"]
+    assert table["columns"]["title"]["usual"]["empty_share"] == 0.0
+    profiles = list((world.store.control / "profiles" / "items").glob("*.json"))
+    assert len(profiles) == 4 + 1, "the last files by name, and tonight's"
+
+
 def test_a_log_whose_visitors_come_once_may_have_only_new_users(tmp_path, tiny_encoder):
     world = make_lively_world(tmp_path, tiny_encoder)
     for number in range(10):
