@@ -97,6 +97,11 @@ def _told(table: "TableCheck") -> list[str]:
         lines.append(f"  e.g. {', '.join(row)}")
     if table.unused:
         lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
+    if table.idle_rules:
+        lines.append(
+            f"  reject rules that no row met: {', '.join(plain(name) for name in table.idle_rules)}"
+            " (`below` and `above` are met by numbers only)"
+        )
     if not table.has_times:
         lines.append("  no timestamps: the order in the files is the order")
     if table.repeats:

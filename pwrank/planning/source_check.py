@@ -83,6 +83,8 @@ class TableCheck:
     """The first usable row of the newest file with rows, as JSON values; empty without one."""
     unused: tuple[str, ...]
     """Columns of that file that no role, reject rule or text template names."""
+    idle_rules: tuple[str, ...]
+    """Reasons of the reject rules that no row of them met."""
     has_times: bool
     """False where the interactions have no timestamps."""
     repeats: int
@@ -157,6 +159,11 @@ def _check_table(source: _Source, table: Table) -> TableCheck:
         rejected=dict(rejected),
         example=_example(newest.rows) if newest else {},
         unused=_unused(newest, source) if newest else (),
+        idle_rules=tuple(
+            rule.reason
+            for rule in config.clean.reject
+            if rule.table == table and rule.reason not in rejected
+        ),
         has_times=has_times,
         repeats=0 if has_times else _repeats(samples, config),
         checked=tuple(checked),
