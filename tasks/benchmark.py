@@ -12,7 +12,12 @@ from pwrank.datasets import DatasetRef
 from pwrank.evaluation.ablation import blank_embeddings
 from pwrank.evaluation.board import Board
 from pwrank.evaluation.board_judging import judge_board
-from pwrank.evaluation.board_split import BoardSplit, open_landed, split_log
+from pwrank.evaluation.board_split import (
+    BoardSplit,
+    open_landed,
+    refuse_untunable,
+    split_log,
+)
 from pwrank.evaluation.known_log import SplitRule
 from pwrank.evaluation.tuning import fits_planned
 from pwrank.evaluation.variants import ProductLists
@@ -32,6 +37,7 @@ def hold_out(config: Config, rule: SplitRule, end: date | None, now: datetime) -
     with progress_bar("hold out", "files") as progress:
         land_drops(store, config, now=now, progress=progress)
     split = split_log(config, rule, end=end, now=now)
+    refuse_untunable(split, config, now)
     logger.info("hold out: %s, %s interactions", split.told(), f"{split.held_rows:,}")
     return split
 

@@ -18,7 +18,7 @@ from pwrank.config import CleanConfig, Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import NO_TIME
 from pwrank.errors import ConfigError, InputError
-from pwrank.evaluation.known_log import SplitRule
+from pwrank.evaluation.known_log import KnownLog, SplitRule, inner_split
 from pwrank.landing.drops import Drop
 from pwrank.landing.held_out import copy_without, known_drops, link
 from pwrank.landing.suppression import read_record, write_record
@@ -138,6 +138,16 @@ def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetim
     write_parquet(held.select("user_id", "item_id", "occurred_at"), split.held_out)
     write_json(marker, {"held_rows": held.height})
     return split
+
+
+def refuse_untunable(split: BoardSplit, config: Config, now: datetime) -> None:
+    """Raise InputError before anything is trained if what is left is too little to tune on."""
+    store, cut = Store(split.lake), cut_of(split.as_of, config.time_zone)
+    drops, items = (known_drops(store, now, table) for table in ("interactions", "items"))
+    rows = _clean_rows(store, drops, items, config.clean).filter(pl.col("occurred_at") < cut)
+    seen = config.score.exclude_seen
+    log = KnownLog(rows, rows["item_id"], split.as_of, seen, time_zone=config.time_zone)
+    inner_split(log, split.rule)
 
 
 def _clean_rows(

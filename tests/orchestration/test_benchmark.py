@@ -59,3 +59,11 @@ def test_the_command_answers_with_json(world, capsys):
     assert board["rule"] == "leave-last"
     assert set(board["lists"]) == {PRODUCT, "popularity", "ease"}
     assert board["slices"]["all"]["users"] >= board["slices"]["with_history"]["users"] > 0
+
+
+def test_a_log_too_short_to_tune_on_is_refused_before_anything_is_trained(world, capsys):
+    told = ["benchmark", "--config", str(world.config_file), "--holdout-days", "5"]
+    assert main([*told, "--baselines", "popularity"]) == 2
+    assert "too short a log to tune the baselines" in capsys.readouterr().err
+    (split,) = board_folder(world.configure()).glob("holdout-days-5-*")
+    assert not (split / "lake" / "models").exists()
