@@ -69,10 +69,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def ids_joined(arguments: Sequence[str]) -> list[str]:
+    """`--user -x` as `--user=-x`: an id may begin with a dash, which argparse takes for options."""
+    joined: list[str] = []
+    for word in arguments:
+        is_id = joined[-1:] == ["--user"] and word.startswith("-") and not word.startswith("--")
+        joined[-1 if is_id else len(joined) :] = [f"--user={word}"] if is_id else [word]
+    return joined
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(ids_joined(sys.argv[1:] if arguments is None else arguments))
     if options.version:
         from pwrank.run import code_version
 

@@ -150,6 +150,10 @@ class CleanConfig(Section):
     repeated: Literal["keep", "merge", "count"] = "keep"
     """Same user, item and event on the same day: keep all; merge to the last; or to the last with
     their weights added up. Without times all rows are of one day, so each pair is left once."""
+    file_order: Literal["auto", "trust", "ignore"] = "auto"
+    """Without times: whether the order of a user's rows in a file is that of events. It is unless
+    the rows are sorted by item, rating or weight; always; or never. What is in no order is read
+    in one by chance, the same every night."""
     positive_events: tuple[str, ...] = ()
     """Events that count as interest; empty: all."""
     positive_rating: Number | None = None

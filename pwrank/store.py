@@ -115,13 +115,17 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def shard_of(ids: pl.Series, shards: int) -> pl.Series:
-    """Shard of each id: crc32 of its text modulo `shards` (`hash()` is salted per process)."""
+def crc32_of(ids: pl.Series) -> pl.Series:
+    """Checksum of the text of each id: the same in every process, as `hash()` is not."""
     known = ids.unique().alias("id")
-    numbers = [zlib.crc32(value.encode()) % shards for value in known.cast(pl.String).to_list()]
-    shard = pl.Series("shard", numbers, dtype=pl.UInt32)
-    table = pl.DataFrame([known, shard])
-    return ids.to_frame("id").join(table, on="id", how="left", maintain_order="left")["shard"]
+    numbers = [zlib.crc32(value.encode()) for value in known.cast(pl.String).to_list()]
+    table = pl.DataFrame([known, pl.Series("crc32", numbers, dtype=pl.UInt32)])
+    return ids.to_frame("id").join(table, on="id", how="left", maintain_order="left")["crc32"]
+
+
+def shard_of(ids: pl.Series, shards: int) -> pl.Series:
+    """Shard of each id, from 0."""
+    return (crc32_of(ids) % shards).alias("shard")
 
 
 @contextlib.contextmanager

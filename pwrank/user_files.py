@@ -15,7 +15,7 @@ from pwrank.config import Config, SourceConfig
 from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError, first_line, machine_error
 from pwrank.sources.delimited import sniffed_separator
-from pwrank.sources.files import encoding_of, open_text, readable
+from pwrank.sources.files import encoding_of, holds_json, open_text, readable
 from pwrank.store import replacing
 
 ALIASES = {
@@ -119,6 +119,8 @@ def _read(path: Path, source: SourceConfig) -> pl.DataFrame:
         frame = _parse(path, source)
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file; {FORMATS}") from None
+    except IsADirectoryError:
+        raise SourceError(f"{path}: is a folder; name one file of it") from None
     except pl.exceptions.NoDataError:
         raise SourceError(f"{path}: empty file; {FORMATS}") from None
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
@@ -133,7 +135,7 @@ def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         return pl.read_parquet(path)
-    if name.endswith((".jsonl", ".ndjson")):
+    if holds_json(path):
         return _parse_json(path, _utf8(path, source.encoding))
     content = _utf8(path, source.encoding)
     header = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace")

@@ -35,4 +35,8 @@ def ingest(run: Run) -> Ingested:
         }
         landed = sum(table["rows_landed"] for table in done.landed.values())
         told.line = f"{landed:,} rows landed, {done.histories.rows:,} interactions known"
+        if unknown := done.histories.figures["unknown_items"]:
+            told.line += f", {unknown:,} of them with items that the catalogue lacks"
+        if reason := done.histories.figures["by_chance"]:
+            told.line += f", in no order: {reason}"
     return done

@@ -102,7 +102,18 @@ def _told(table: "TableCheck") -> list[str]:
             f"  reject rules that no row met: {', '.join(plain(name) for name in table.idle_rules)}"
             " (`below` and `above` are met by numbers only)"
         )
-    if not table.has_times:
+    return [*lines, *_order_told(table)]
+
+
+def _order_told(table: "TableCheck") -> list[str]:
+    """What the lack of timestamps means."""
+    lines = []
+    if table.by_chance:
+        lines.append(
+            f"  no timestamps, and no order: {table.by_chance}, so that it is read in one by "
+            'chance; [clean] file_order = "trust" takes it for the order of events'
+        )
+    elif not table.has_times:
         lines.append("  no timestamps: the order in the files is the order")
     if table.repeats:
         lines.append(

@@ -25,8 +25,9 @@ from pwrank.landing.suppression import read_record, write_record
 from pwrank.run import Run, cut_of
 from pwrank.store import Store, fingerprint, read_json, write_json, write_parquet
 from pwrank.views import cleaning
+from pwrank.views.file_order import OrderEvidence, by_chance
 
-SPLIT_VERSION = 2
+SPLIT_VERSION = 3
 """Raise when the same rows would be parted otherwise."""
 
 JUDGED_LENGTH = 20
@@ -45,6 +46,8 @@ class BoardSplit:
     """Interactions held out, cleaned by the rules of `[clean]`."""
     has_times: bool
     """Whether the interactions say when they happened."""
+    in_order: bool
+    """Whether the files say which came first."""
 
     @property
     def lake(self) -> Path:
@@ -77,6 +80,8 @@ class BoardSplit:
     def told(self) -> str:
         """What is held out, in words."""
         if self.rule.days is None:
+            if not self.in_order:
+                return "an interaction of each user by chance is held out, since they tell no order"
             before = f" before {self.end}" if self.has_times else ""
             return f"the last interaction of each user{before} is held out"
         return f"{self.as_of} to {self.end - timedelta(days=1)} is held out"
@@ -114,7 +119,7 @@ def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetim
     """
     landed = Store(board_folder(config) / "landed")
     drops = known_drops(landed, now, "interactions")
-    rows = _clean_rows(landed, drops, known_drops(landed, now, "items"), config.clean)
+    rows, in_order = _clean_rows(landed, drops, known_drops(landed, now, "items"), config.clean)
     every = [d for t in ("interactions", "items", "users") for d in known_drops(landed, now, t)]
     has_times, latest = _has_times(rows), rows.select(pl.col("occurred_at").max()).item()
     landed_at = max(drop.ingested_at for drop in every)
@@ -124,7 +129,7 @@ def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetim
     made_from = [drop.content_key for drop in every], section_hash(config.clean), end
     key = fingerprint(SPLIT_VERSION, rule.name, *made_from)
     folder = board_folder(config) / f"{rule.name}-{key}"
-    split = BoardSplit(rule, end, folder, held.height, has_times)
+    split = BoardSplit(rule, end, folder, held.height, has_times, in_order)
     marker = split.folder / "split.json"
     if marker.exists() and read_json(marker)["held_rows"] == held.height:
         return split
@@ -144,7 +149,7 @@ def refuse_untunable(split: BoardSplit, config: Config, now: datetime) -> None:
     """Raise InputError before anything is trained if what is left is too little to tune on."""
     store, cut = Store(split.lake), cut_of(split.as_of, config.time_zone)
     drops, items = (known_drops(store, now, table) for table in ("interactions", "items"))
-    rows = _clean_rows(store, drops, items, config.clean).filter(pl.col("occurred_at") < cut)
+    rows = _clean_rows(store, drops, items, config.clean)[0].filter(pl.col("occurred_at") < cut)
     seen = config.score.exclude_seen
     log = KnownLog(rows, rows["item_id"], split.as_of, seen, time_zone=config.time_zone)
     inner_split(log, split.rule)
@@ -152,8 +157,8 @@ def refuse_untunable(split: BoardSplit, config: Config, now: datetime) -> None:
 
 def _clean_rows(
     store: Store, drops: list[Drop], items: list[Drop], clean: CleanConfig
-) -> pl.DataFrame:
-    """All landed interactions after the rules of `[clean]`, by user and time.
+) -> tuple[pl.DataFrame, bool]:
+    """All landed interactions after the rules of `[clean]`, by user and time; whether in order.
 
     Held whole in memory: some 100 bytes a row.
     """
@@ -162,14 +167,22 @@ def _clean_rows(
         raise InputError("the source has no usable interactions; `pwrank check` tells why")
     known = [store.lake / name for drop in items for name in drop.files]
     names = pl.scan_parquet(known).select(pl.col("item_id").unique()).collect()["item_id"]
-    rows, _ = cleaning.clean_shard(pl.read_parquet(paths), clean, names)
+    rows = pl.read_parquet(paths)
+    in_order = _in_order(rows, clean)
+    rows, _ = cleaning.clean_shard(rows, clean, names, in_order=in_order)
     counts = rows.group_by("item_id").len()
     rows, _ = cleaning.drop_rare_items(rows, counts, clean.min_item_interactions)
     if rows.is_empty():
         raise InputError(
             "no interaction is left by [clean]; `pwrank check` shows how rows are read"
         )
-    return rows
+    return rows, in_order
+
+
+def _in_order(rows: pl.DataFrame, clean: CleanConfig) -> bool:
+    evidence = OrderEvidence()
+    evidence.add(rows)
+    return not by_chance(evidence, clean)
 
 
 def _has_times(rows: pl.DataFrame) -> bool:

@@ -280,7 +280,7 @@ def refuse_bad_file(
         settings = (
             "source.encoding"
             if reason == UNDECODABLE
-            else "[source.columns] and the timestamp settings"
+            else "[source.columns], source.timestamp_format and source.timestamp_unit"
         )
         rows = f"{rows_in:,} rows" if whole else f"the first {rows_in:,} rows (of all in a run)"
         raise SourceError(

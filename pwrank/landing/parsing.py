@@ -188,9 +188,9 @@ def _parse_times(
         missing |= values.str.strip_chars() == ""
     if role == "timestamp":
         verdicts.reject(missing, "timestamp is missing")
-    verdicts.reject(
-        parsed.is_null() & ~missing, f"{role} is not a time in 1970 to 9999 (number or ISO 8601)"
-    )
+    told = config.source.timestamp_format
+    form = f"timestamp_format {told}" if told else "number or ISO 8601"
+    verdicts.reject(parsed.is_null() & ~missing, f"{role} is not a time in 1970 to 9999 ({form})")
     return parsed
 
 

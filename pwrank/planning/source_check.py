@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 import polars as pl
 
 from pwrank.config import Config
-from pwrank.datasets import NO_TIME
 from pwrank.errors import SourceError
 from pwrank.landing.drops import Pending, pending_files, read_drops
 from pwrank.landing.land import (
@@ -38,6 +36,7 @@ from pwrank.views.catalogue import (
     no_usable_items,
     refuse_useless,
 )
+from pwrank.views.file_order import OrderEvidence, by_chance
 
 FILE_ROWS = 10_000
 """Looked at of a file, at most."""
@@ -87,6 +86,8 @@ class TableCheck:
     """Reasons of the reject rules that no row of them met."""
     has_times: bool
     """False where the interactions have no timestamps."""
+    by_chance: str
+    """Why the rows of a user are in no order; '' where times or files tell it."""
     repeats: int
     """Rows that equal an earlier one and are kept, since they have no times."""
     checked: tuple[FileCheck, ...]
@@ -157,7 +158,7 @@ def _check_table(source: _Source, table: Table) -> TableCheck:
         rows=sum(check.rows for check in checked),
         usable=sum(check.usable for check in checked),
         rejected=dict(rejected),
-        example=_example(newest.rows) if newest else {},
+        example=newest.example() if newest else {},
         unused=_unused(newest, source) if newest else (),
         idle_rules=tuple(
             rule.reason
@@ -165,6 +166,7 @@ def _check_table(source: _Source, table: Table) -> TableCheck:
             if rule.table == table and rule.reason not in rejected
         ),
         has_times=has_times,
+        by_chance="" if has_times else _by_chance(samples, config),
         repeats=0 if has_times else _repeats(samples, config),
         checked=tuple(checked),
         refusals=tuple(dict.fromkeys(refusals)),
@@ -259,25 +261,18 @@ def _names_times(sample: Sample, config: Config) -> bool:
     return "timestamp" in column_roles(sample.columns, sample.file, config.source)
 
 
+def _by_chance(samples: Sequence[Sample], config: Config) -> str:
+    evidence = OrderEvidence()
+    for sample in samples:
+        evidence.add(sample.rows)
+    return by_chance(evidence, config.clean)
+
+
 def _repeats(samples: Sequence[Sample], config: Config) -> int:
     if config.clean.repeated != "keep":
         return 0
     rows = pl.concat([sample.rows.select(SAME_WITHOUT_TIME) for sample in samples])
     return rows.height - rows.n_unique()
-
-
-def _example(rows: pl.DataFrame) -> dict[str, Any]:
-    """The first row as JSON values: times in ISO 8601, null for no time and for no number."""
-    shown = rows.drop("ingested_at", "source_file").head(1)
-    return {
-        name: _as_json(value) for row in shown.iter_rows(named=True) for name, value in row.items()
-    }
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return None if value == NO_TIME else value.isoformat()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _unused(sample: Sample, source: _Source) -> tuple[str, ...]:

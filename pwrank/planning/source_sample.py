@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 import polars as pl
 
@@ -54,6 +56,21 @@ class Sample:
         by_reason = self.rejects.group_by("reason", maintain_order=True)
         found = by_reason.agg(pl.len(), pl.col("source_line", "raw").first())
         return tuple(Rejected(*row) for row in found.iter_rows())
+
+    def example(self) -> dict[str, Any]:
+        """The first row as JSON values: times in ISO 8601, null for no time and for no number."""
+        shown = self.rows.drop("ingested_at", "source_file").head(1)
+        return {
+            name: _as_json(value)
+            for row in shown.iter_rows(named=True)
+            for name, value in row.items()
+        }
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return None if value == NO_TIME else value.isoformat()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_sample(

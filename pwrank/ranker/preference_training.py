@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.catalogue import Catalogue
@@ -254,7 +255,7 @@ def logistic_weights(columns: Floats, label: Floats) -> Floats:
     plain = np.array(PLAIN_WEIGHTS)
     weights = plain.copy()
     for _ in range(NEWTON_STEPS):
-        chance = 1.0 / (1.0 + np.exp(-columns @ weights))
+        chance = expit(columns @ weights)
         slope = columns.T @ (chance - label) + (weights - plain)
         curve = (columns * (chance * (1.0 - chance))[:, None]).T @ columns + np.eye(len(weights))
         weights = weights - np.linalg.solve(curve, slope)

@@ -167,6 +167,7 @@ def _accounts(records: Sequence[StageRecord]) -> list[Account]:
     lines = [
         {"name": "rows in the lake", "rows": histories["rows_in"]},
         {"name": "kept as history", "rows": kept},
+        *_reasons("of them with", {"items that the catalogue lacks": histories["unknown_items"]}),
         *_reasons("set aside", histories["set_aside"]),
     ]
     rest = histories["rows_in"] - kept - sum(histories["set_aside"].values())
@@ -175,7 +176,7 @@ def _accounts(records: Sequence[StageRecord]) -> list[Account]:
 
 
 def _reasons(what: str, counts: Mapping[str, int]) -> list[AccountLine]:
-    return [{"name": what, "rows": count, "note": reason} for reason, count in counts.items()]
+    return [{"name": what, "rows": rows, "note": why} for why, rows in counts.items() if rows]
 
 
 def _history_item(row: Mapping[str, Any]) -> HistoryItem:

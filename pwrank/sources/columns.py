@@ -36,6 +36,9 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     """
     present = [name for name in columns if name != LINE_COLUMN]
     ours = ColumnsConfig() if source.kind == "movielens" else source.columns
+    for name in _OPTIONAL[file.table]:
+        if name in ours.model_fields_set and (wanted := getattr(ours, name)):
+            _required(name, wanted, present, file)
     if file.table != "items":
         ids = ID_COLUMNS[file.table]
         roles = {name: _required(name, getattr(ours, name), present, file) for name in ids}
@@ -46,12 +49,8 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
         roles = {"item_id": _required(key, ours.items_item_id or ours.item_id, present, file)}
     for name in _OPTIONAL[file.table]:
         wanted = getattr(ours, name)
-        if not wanted:
-            continue
-        if found := _same_name(wanted, present):
+        if wanted and (found := _same_name(wanted, present)):
             roles[name] = found
-        elif name in ours.model_fields_set:
-            _required(name, wanted, present, file)
     if file.table == "items" and not {"title", "text"} & set(roles):
         hint = did_you_mean(ours.title, present) or did_you_mean(ours.text, present)
         wanted = " or ".join(repr(name) for name in (ours.title, ours.text) if name)

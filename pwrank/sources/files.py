@@ -27,6 +27,12 @@ _PLAIN = TEXT_SUFFIXES + JSON_SUFFIXES
 KNOWN_SUFFIXES = _PLAIN + tuple(f"{suffix}.gz" for suffix in _PLAIN) + PARQUET_SUFFIXES
 """What is taken from a folder; a file that is named outright may have any suffix."""
 
+
+def holds_json(path: Path) -> bool:
+    """Whether a file that is named outright has one JSON object a line, by its suffix."""
+    return path.name.lower().removesuffix(".gz").endswith((*JSON_SUFFIXES, ".json"))
+
+
 LINE_COLUMN = "source_line"
 
 

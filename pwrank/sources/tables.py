@@ -16,11 +16,11 @@ from pwrank.errors import ConfigError
 from pwrank.sources.columns import ID_COLUMNS, column_roles
 from pwrank.sources.delimited import read_delimited
 from pwrank.sources.files import (
-    JSON_SUFFIXES,
     PARQUET_SUFFIXES,
     RawBatch,
     SourceFile,
     Table,
+    holds_json,
     list_table_files,
     readable,
 )
@@ -76,7 +76,7 @@ def _format_of(file: SourceFile) -> Format:
     name = file.path.name.lower().removesuffix(".gz")
     if name.endswith(PARQUET_SUFFIXES):
         return "parquet"
-    if name.endswith((*JSON_SUFFIXES, ".json")):
+    if holds_json(file.path):
         return "json"
     with readable(file.path), file.path.open("rb") as binary:
         return "parquet" if binary.read(4) == b"PAR1" else "delimited"

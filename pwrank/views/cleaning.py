@@ -14,6 +14,7 @@ import polars as pl
 
 from pwrank.config import CleanConfig
 from pwrank.datasets import NO_TIME
+from pwrank.views.file_order import chance
 
 DUPLICATE = "exact duplicate"
 REPEATED = "repeated within the day"
@@ -29,15 +30,17 @@ SAME_ROW = ["user_id", "item_id", "event", "occurred_at", "rating", "weight"]
 
 
 def clean_shard(
-    rows: pl.DataFrame, config: CleanConfig, known_items: pl.Series
+    rows: pl.DataFrame, config: CleanConfig, known_items: pl.Series, *, in_order: bool = True
 ) -> tuple[pl.DataFrame, Counter[str]]:
     """Apply the user-level rules to one shard of INTERACTIONS rows.
 
-    Returns the rows that remain, in the order (user, time, source file, line), and the count of
-    rows set aside by reason; both sum to `rows.height`.
+    in_order: whether lines of a file without times stand in the order of events. Returns the rows
+    that remain, in the order (user, time, source file, line), lines by chance if they tell none,
+    and the count of rows set aside by reason; both sum to `rows.height`.
     """
     counts: Counter[str] = Counter()
-    rows = rows.sort(*SORTED_BY, "source_file", "source_line")
+    rows = rows.with_columns(pl.lit(0, pl.UInt64).alias("chance") if in_order else chance(rows))
+    rows = rows.sort(*SORTED_BY, "source_file", "chance", "source_line").drop("chance")
 
     def keep(kept: pl.DataFrame, reason: str) -> None:
         nonlocal rows

@@ -6,10 +6,10 @@ Memory is bounded by two million rows while they are split, and by as many and o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 
@@ -17,12 +17,13 @@ from pwrank.config import Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import HISTORIES, INTERACTIONS, USERS, DatasetRef, IdTypes, as_told
 from pwrank.errors import ContractError, SourceError
-from pwrank.horizon import MOMENTS, SEEN_UNTIL, Horizon, horizon
+from pwrank.horizon import MOMENTS, SEEN_UNTIL, horizon
 from pwrank.landing.drops import Drop
 from pwrank.store import Store, fingerprint, shard_of, write_dataset
 from pwrank.views import cleaning
+from pwrank.views.file_order import OrderEvidence, by_chance
 
-VIEW_VERSION = 2
+VIEW_VERSION = 3
 """Raise when the same drops would give another view."""
 
 SPILL_ROWS = 2_000_000
@@ -69,11 +70,16 @@ def build_histories(
     split = _split(store, drops, folder, cut, shards=shards)
     counts: Counter[str] = Counter({"after the cut": rows_seen - split.rows})
     others = _listed_users(store, listed, shards, ids)
+    unknown = 0
+    unordered = by_chance(split.evidence, config.clean)
     for shard in range(shards):
         rows = split.take(shard, ids)
         users = _users_of(rows, others, shard)
-        rows, removed = cleaning.clean_shard(rows, config.clean, known_items)
+        rows, removed = cleaning.clean_shard(
+            rows, config.clean, known_items, in_order=not unordered
+        )
         counts.update(removed)
+        unknown += rows.filter(~pl.col("item_id").is_in(known_items.implode())).height
         _write_shard(store, folder, shard, rows=rows, users=users, ids=ids)
     if config.clean.min_item_interactions > 1:
         counts.update(_drop_rare_items(store, folder, config, ids=ids))
@@ -85,7 +91,13 @@ def build_histories(
         ingested_at=max(filter(None, (latest["ingested_at"], listed_at)), default=None),
     )
     return _commit_histories(
-        store, folder, key, as_of, rows_seen=rows_seen, counts=counts, seen_until=seen_until
+        store,
+        folder,
+        key,
+        as_of,
+        rows_seen=rows_seen,
+        counts=counts,
+        told={"unknown_items": unknown, "by_chance": unordered, SEEN_UNTIL: seen_until},
     )
 
 
@@ -96,6 +108,7 @@ class _Split:
         self.folder, self.shards = folder, shards
         self.rows = 0
         self.latest: dict[str, datetime | None] = dict.fromkeys(MOMENTS)
+        self.evidence = OrderEvidence()
         self._spilled = 0
         self._held: dict[int, pl.DataFrame] = {}
         for left in folder.glob("spill-*.parquet"):  # by a run that was killed
@@ -109,6 +122,7 @@ class _Split:
             moments = (self.latest[name], cast("datetime | None", rows[name].max()))
             self.latest[name] = max(filter(None, moments), default=None)
         self.rows += rows.height
+        self.evidence.add(rows)
         parts = rows.with_columns(shard_of(rows["user_id"], self.shards)).partition_by(
             "shard", as_dict=True, include_key=False
         )
@@ -199,8 +213,9 @@ def _commit_histories(
     *,
     rows_seen: int,
     counts: Counter[str],
-    seen_until: Horizon,
+    told: Mapping[str, Any],
 ) -> DatasetRef:
+    """told: figures that are known already."""
     names = sorted(path.name for path in folder.glob("part-*.parquet"))
     scan = pl.scan_parquet([folder / name for name in names])
     rows, latest = scan.select(pl.len(), pl.col("occurred_at").max()).collect().row(0)
@@ -217,8 +232,8 @@ def _commit_histories(
         "rows_in": rows_seen,
         "set_aside": {reason: count for reason, count in sorted(counts.items()) if count},
         "users": users.select(pl.len()).collect().item(),
-        "latest_occurred_at": told.isoformat() if (told := as_told(latest)) else None,
-        SEEN_UNTIL: seen_until,
+        "latest_occurred_at": moment.isoformat() if (moment := as_told(latest)) else None,
+        **told,
     }
     files = [*names, *(name.replace("part", "users") for name in names)]
     return store.commit("histories", as_of, key, files=files, rows=rows, figures=figures)

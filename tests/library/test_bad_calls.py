@@ -38,6 +38,19 @@ def test_a_callers_file_that_cannot_be_used_is_refused(
     command(name, "--config", published_world.config_file, *told).refuses(parts)
 
 
+@pytest.mark.parametrize("name", ["pairs.json", "pairs.jsonl", "pairs.ndjson"])
+def test_a_callers_file_of_json_lines_is_one_by_any_of_its_endings(
+    published_world, command, tmp_path, name
+):
+    path, out = tmp_path / name, tmp_path / "out.csv"
+    path.write_text('{"user_id": "u00", "item_id": "004"}\n', encoding="utf-8")
+    told = ["--config", published_world.config_file, "--pairs", path, "--out", out]
+    assert command("score", *told).code == 0
+    assert out.read_text(encoding="utf-8").startswith("user_id,item_id,score\nu00,004,")
+    folder = ["--config", published_world.config_file, "--pairs", tmp_path, "--out", out]
+    command("score", *folder).refuses([f"{tmp_path}: is a folder"])
+
+
 def test_pairs_with_a_column_of_the_name_that_is_added_are_refused(
     published_world, command, tmp_path
 ):

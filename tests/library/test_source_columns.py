@@ -25,6 +25,9 @@ def test_a_column_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no column 'stars'"):
         read(path, columns={"rating": "stars"})
     assert read(path).rows.height == 0
+    path = written(tmp_path / "b.csv", "user_id,item_id,rating\n1,2,3\n")
+    with pytest.raises(SourceError, match=r"no column 'stars'; .*source.columns.rating"):
+        read(path, columns={"rating": "stars"})
 
 
 def test_interactions_without_times_are_taken_if_nothing_looks_like_a_time(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import COMMANDS, build_parser, main
+from flows.cli import COMMANDS, build_parser, ids_joined, main
 from flows.commands.demo import _where
 from pwrank.evaluation.figures import SLICES
 
@@ -131,6 +131,14 @@ def test_check_tells_what_is_not_used_and_what_is_missing(tmp_path, monkeypatch,
     assert (interactions["has_times"], items["unused"]) == (False, ["stock"])
     assert interactions["example"]["occurred_at"] is None
     assert items["example"]["updated_at"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_an_id_may_begin_with_a_dash():
+    assert ids_joined(["show", "--user", "-MLT", "--json"]) == ["show", "--user=-MLT", "--json"]
+    assert ids_joined(["show", "--user", "u", "--user", "-v", "-w"]) == [
+        "show", "--user", "u", "--user=-v", "-w",
+    ]  # fmt: skip
+    assert ids_joined(["show", "--user", "--json"]) == ["show", "--user", "--json"]
 
 
 def test_init_never_writes_over_a_file(tmp_path, monkeypatch, capsys):
