@@ -53,11 +53,7 @@ class Arrivals:
 
     @property
     def described(self) -> Sequence[Drop]:
-        """Of the usual drops, those whose columns are looked at.
-
-        Rows of items and users say of no day, and years of daily files may be landed in one night:
-        of those the last few by name.
-        """
+        """Those whose columns are looked at: of many item files of one night the last by name."""
         if self.table == "interactions":
             return self.usual
         return sorted(self.usual, key=lambda drop: drop.source_file)[-self.nights :]

@@ -167,7 +167,9 @@ def _accounts(records: Sequence[StageRecord]) -> list[Account]:
     lines = [
         {"name": "rows in the lake", "rows": histories["rows_in"]},
         {"name": "kept as history", "rows": kept},
-        *_reasons("of them with", {"items that the catalogue lacks": histories["unknown_items"]}),
+        *_reasons(
+            "of them with", {"items that the catalogue lacks": histories.get("unknown_items", 0)}
+        ),
         *_reasons("set aside", histories["set_aside"]),
     ]
     rest = histories["rows_in"] - kept - sum(histories["set_aside"].values())
