@@ -19,9 +19,9 @@ from pwrank.store import crc32_of
 FEWEST_STEPS = 200
 """From one row of a user to the next that differs, before anything is said."""
 
-SORTED = 0.99
-"""Share of such steps in one direction from which on the rows were sorted: events of people step
-up as often as down."""
+SORTED = 0.95
+"""Share of such steps in one direction from which on the rows were sorted. Events of people step up
+as often as down: of four real logs in time 50 to 54 % by id, 50 % by rating."""
 
 
 @dataclass
