@@ -161,7 +161,7 @@ def refuse_strangers(store: Store, histories: DatasetRef, known_items: pl.Series
     taken = pl.scan_parquet(history_paths(store, histories)).select("item_id")
     example = taken.head(1).collect().item()
     raise SourceError(
-        f"none of the {histories.rows:,} interactions is with one of the {len(known_items):,} "
-        f"items of the catalogue: interactions have ids such as {example!r}, the catalogue such as "
+        f"no interactions with known items: the {histories.rows:,} interactions have item ids such "
+        f"as {example!r}, the {len(known_items):,} items of the catalogue such as "
         f"{known_items[0]!r}; let source.columns.item_id and items_item_id name columns of like ids"
     )

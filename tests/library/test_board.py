@@ -31,9 +31,8 @@ def judged(night, tmp_path):
 
     def judge(pairs, names=CHEAP, rule=None, staged=None):
         rule = rule or SplitRule(1)
-        split = BoardSplit(
-            rule, AS_OF + timedelta(days=rule.days or 0), tmp_path, len(pairs), has_times=True
-        )
+        end = AS_OF + timedelta(days=rule.days or 0)
+        split = BoardSplit(rule, end, tmp_path, len(pairs), has_times=True, in_order=True)
         pl.DataFrame(pairs, ["user_id", "item_id"], orient="row").write_parquet(split.held_out)
         lists = staged or forms(night.staged, {})
         return judge_board(night.run, split, night.refs, lists, names)

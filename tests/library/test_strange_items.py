@@ -31,6 +31,6 @@ def test_a_log_of_other_ids_is_refused_before_a_text_is_encoded(tmp_path, tiny_e
     world = World(tmp_path, tiny_encoder)
     rows = write(world, strange=10_000)
     for _ in range(2):  # again where the histories lie there already
-        with pytest.raises(SourceError, match=f"none of the {rows} interactions .*'x0.*'00"):
+        with pytest.raises(SourceError, match=f"known items: the {rows} interactions .*'x0.*'00"):
             ingest(world.run())
     assert not (world.store.lake / "embeddings").exists()
