@@ -18,7 +18,7 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
-from pwrank.errors import ContractError, SourceError
+from pwrank.errors import ContractError
 from pwrank.gates.arrival import judge_input
 from pwrank.landing.drops import (
     Drop,
@@ -31,12 +31,11 @@ from pwrank.landing.drops import (
 from pwrank.landing.land import lake_id_types, land, parse_key, refuse_empty_table
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
-from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import Run
 from pwrank.sources import Table, list_files
 from pwrank.store import Progress, Store
 from pwrank.views.catalogue import build_catalogue
-from pwrank.views.histories import build_histories
+from pwrank.views.histories import build_histories, refuse_strangers
 
 
 @dataclass(frozen=True)
@@ -152,16 +151,3 @@ def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
     )
     refuse_strangers(store, histories, known_items)
     return Ingested(histories, catalogue, landed)
-
-
-def refuse_strangers(store: Store, histories: DatasetRef, known_items: pl.Series) -> None:
-    """Raise SourceError if no interaction is with an item of the catalogue: a wrong column."""
-    if histories.figures["unknown_items"] < histories.rows:
-        return
-    taken = pl.scan_parquet(history_paths(store, histories)).select("item_id")
-    example = taken.head(1).collect().item()
-    raise SourceError(
-        f"no interactions with known items: the {histories.rows:,} interactions have item ids such "
-        f"as {example!r}, the {len(known_items):,} items of the catalogue such as "
-        f"{known_items[0]!r}; let source.columns.item_id and items_item_id name columns of like ids"
-    )

@@ -101,6 +101,20 @@ def build_histories(
     )
 
 
+def refuse_strangers(store: Store, histories: DatasetRef, known_items: pl.Series) -> None:
+    """Raise SourceError if no interaction is with an item of the catalogue: a wrong column."""
+    if histories.figures["unknown_items"] < histories.rows:
+        return
+    parts = [path for path in histories.file_paths(store.lake) if path.name.startswith("part-")]
+    taken = pl.scan_parquet(parts).select("item_id")
+    example = taken.head(1).collect().item()
+    raise SourceError(
+        f"no interactions with known items: the {histories.rows:,} interactions have item ids such "
+        f"as {example!r}, the {len(known_items):,} items of the catalogue such as "
+        f"{known_items[0]!r}; let source.columns.item_id and items_item_id name columns of like ids"
+    )
+
+
 class _Split:
     """The rows before a cut by shard: full groups of drops on disk, the last ones in memory."""
 
