@@ -26,6 +26,9 @@ _LOOKS_LIKE_TIME = re.compile(
     re.IGNORECASE,
 )
 
+_VALUE = re.compile(r"-?\d+([.,]\d+)?|\d+[-/.]\d+[-/.]\d+.*")
+"""A number, or a date in front: no name of a column."""
+
 
 def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig) -> dict[str, str]:
     """Our column name -> the source's, for those that are there.
@@ -101,9 +104,11 @@ def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -
     if found := _same_name(wanted, present):
         return found
     hint = did_you_mean(wanted, present) or ";"
+    way_out = f"set source.columns.{key}"
+    if any(_VALUE.fullmatch(name) for name in present):
+        way_out = "its first line looks like data, where the names of the columns must stand"
     raise SourceError(
-        f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; "
-        f"set source.columns.{key}"
+        f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; {way_out}"
     )
 
 
