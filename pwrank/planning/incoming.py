@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,9 @@ Clock = Callable[[], float]
 """Seconds from some fixed moment; the caller's, since the library reads no clock."""
 
 BLOCK = 1 << 16
+
+GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+"""The multiples of this have fractions that come nowhere together."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def land_share(
     Raises SourceError for a file that is read whole and that the night would refuse.
     """
     ids = ids_of(run)
-    chosen = _evenly(waiting.files, most_bytes)
+    chosen = spread_files(waiting.files, most_bytes)
     started, drops, read = clock(), list[Drop](), 0
     for pending in chosen:
         part, share = _beginning(pending, scratch.lake / "beginnings", most_bytes)
@@ -122,11 +126,16 @@ def _lenient(config: Config) -> Config:
     return config.model_copy(update={"clean": clean})
 
 
-def _evenly(files: Sequence[Pending], most_bytes: int) -> list[Pending]:
-    """Every n-th file, so that days of every age are among them."""
+def spread_files(files: Sequence[Pending], most_bytes: int) -> list[Pending]:
+    """One of every n files, so that days of every age are among them.
+
+    Each from another place of its n: every sixth file of a shop that rests on Saturdays is of the
+    same day of the week, and of the same customers.
+    """
     total = sum(pending.size for pending in files)
     step = max(1, -(-total // most_bytes)) if len(files) > 1 else 1
-    return list(files[step // 2 :: step]) or list(files[:1])
+    places = [int((n + (0.5 + n * GOLDEN) % 1.0) * step) for n in range(len(files) // step)]
+    return [files[place] for place in places] or list(files[:1])
 
 
 def _beginning(pending: Pending, folder: Path, most_bytes: int) -> tuple[Pending, float]:
