@@ -153,7 +153,7 @@ class CleanConfig(Section):
     file_order: Literal["auto", "trust", "ignore"] = "auto"
     """Without times: whether the order of a user's rows in a file is that of events. It is unless
     the rows are sorted by item, rating or weight; always; or never. What is in no order is read
-    in one by chance, the same every night."""
+    in one by chance, which user and item decide."""
     positive_events: tuple[str, ...] = ()
     """Events that count as interest; empty: all."""
     positive_rating: Number | None = None

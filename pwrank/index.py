@@ -31,7 +31,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, is_intact, sign
 from pwrank.store import fingerprint
 
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 """Raise when the same inputs would give another index."""
 
 

@@ -31,11 +31,12 @@ from pwrank.landing.drops import (
 from pwrank.landing.land import lake_id_types, land, parse_key, refuse_empty_table
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
+from pwrank.publication import published_dates
 from pwrank.run import Run
 from pwrank.sources import Table, list_files
 from pwrank.store import Progress, Store
 from pwrank.views.catalogue import build_catalogue
-from pwrank.views.histories import build_histories, refuse_strangers
+from pwrank.views.histories import build_histories, refuse_strangers, strangers
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Ingested:
 
     histories: DatasetRef
     catalogue: DatasetRef
+    unknown_items: int
+    """Interactions whose item the catalogue lacks: history, but never ranked."""
     landed: dict[str, Any]
     """Account of tonight's landing: files, rows_in, rows_landed, rejected by reason."""
 
@@ -149,5 +152,7 @@ def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
         cut=cut,
         catalogue_key=catalogue.key,
     )
-    refuse_strangers(store, histories, known_items)
-    return Ingested(histories, catalogue, landed)
+    unknown = strangers(store, histories, known_items)
+    if not published_dates(store):  # later all articles of a site may be new ones
+        refuse_strangers(histories, unknown, known_items)
+    return Ingested(histories, catalogue, unknown.height, landed)

@@ -29,14 +29,14 @@ def ingest(run: Run) -> Ingested:
         told.figures = {
             "landed": done.landed,
             "landing_seconds": max(told.moments, default=0.0),
-            "histories": dict(done.histories.figures),
+            "histories": dict(done.histories.figures) | {"unknown_items": done.unknown_items},
             "drift": read_drift(run.store, run.as_of)["verdicts"],
             "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
         }
         landed = sum(table["rows_landed"] for table in done.landed.values())
         told.line = f"{landed:,} rows landed, {done.histories.rows:,} interactions known"
-        if unknown := done.histories.figures["unknown_items"]:
-            told.line += f", {unknown:,} of them with items that the catalogue lacks"
+        if done.unknown_items:
+            told.line += f", {done.unknown_items:,} of them with items that the catalogue lacks"
         if reason := done.histories.figures["by_chance"]:
             told.line += f", in no order: {reason}"
     return done

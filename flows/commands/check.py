@@ -99,8 +99,9 @@ def _told(table: "TableCheck") -> list[str]:
         lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
     if table.idle_rules:
         lines.append(
-            f"  reject rules that no row met: {', '.join(plain(name) for name in table.idle_rules)}"
-            " (`below` and `above` are met by numbers only)"
+            "  reject rules that set none of these rows aside: "
+            f"{', '.join(plain(name) for name in table.idle_rules)}"
+            " (`below` and `above` compare numbers only)"
         )
     return [*lines, *_order_told(table)]
 

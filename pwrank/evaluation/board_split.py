@@ -73,6 +73,9 @@ class BoardSplit:
         k = max(config.score.k, JUDGED_LENGTH)
         score = {"k": k, "candidates": max(config.score.candidates, k)}
         there = {"lake": self.lake, "score": config.score.model_copy(update=score)}
+        if not self.has_times:  # what is left must be read as it was parted
+            order = {"file_order": "trust" if self.in_order else "ignore"}
+            there["clean"] = config.clean.model_copy(update=order)
         if self.rule.days is None:
             there["train"] = config.train.model_copy(update={"ask": "next"})
         return Run(config.model_copy(update=there), self.as_of, now, now)

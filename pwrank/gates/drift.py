@@ -56,7 +56,9 @@ class Arrivals:
         """Those whose columns are looked at: of many item files of one night the last by name."""
         if self.table == "interactions":
             return self.usual
-        return sorted(self.usual, key=lambda drop: drop.source_file)[-self.nights :]
+        nights = ([d for d in self.usual if self.days[d.id] == day] for day in self.usual_days)
+        files = (sorted(night, key=lambda drop: drop.source_file) for night in nights)
+        return [drop for night in files for drop in night[-self.nights :]]
 
     @property
     def usual_days(self) -> list[date]:

@@ -25,7 +25,7 @@ from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import Run
 from pwrank.store import Store
 from pwrank.views.cleaning import before_cut
-from pwrank.views.histories import refuse_strangers
+from pwrank.views.histories import refuse_strangers, strangers
 
 EXACT = 1.01
 """A share that is to be scaled by no more than this is the whole."""
@@ -93,7 +93,8 @@ def count_night(
     if not histories:
         refuse_no_histories(run, scratch, old["interactions"], landed, items["item_id"])
     elif not rows and all(table.whole for table in landed.values()):
-        refuse_strangers(scratch, histories, items["item_id"])
+        unknown = strangers(scratch, histories, items["item_id"])
+        refuse_strangers(histories, unknown, items["item_id"])
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0
     more_users = _growth(scratch, landed["interactions"], "user_id")

@@ -134,8 +134,9 @@ def spread_files(files: Sequence[Pending], most_bytes: int) -> list[Pending]:
     """
     total = sum(pending.size for pending in files)
     step = max(1, -(-total // most_bytes)) if len(files) > 1 else 1
-    places = [int((n + (0.5 + n * GOLDEN) % 1.0) * step) for n in range(len(files) // step)]
-    return [files[place] for place in places] or list(files[:1])
+    count, last = -(-len(files) // step), len(files) - 1
+    places = (int((n + (0.5 + n * GOLDEN) % 1.0) * step) for n in range(count))
+    return [files[min(place, last)] for place in places]
 
 
 def _beginning(pending: Pending, folder: Path, most_bytes: int) -> tuple[Pending, float]:

@@ -83,7 +83,7 @@ class TableCheck:
     unused: tuple[str, ...]
     """Columns of that file that no role, reject rule or text template names."""
     idle_rules: tuple[str, ...]
-    """Reasons of the reject rules that no row of them met."""
+    """Reasons of the reject rules that set none of the rows looked at aside."""
     has_times: bool
     """False where the interactions have no timestamps."""
     by_chance: str

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from pwrank.config import ColumnsConfig, SourceConfig
 from pwrank.errors import SourceError
-from pwrank.sources.files import LINE_COLUMN, SourceFile, Table, did_you_mean
+from pwrank.sources.files import (
+    JSON_SUFFIXES,
+    LINE_COLUMN,
+    PARQUET_SUFFIXES,
+    SourceFile,
+    Table,
+    did_you_mean,
+)
 
 _OPTIONAL: Mapping[Table, tuple[str, ...]] = {
     "interactions": ("rating", "event", "weight"),
@@ -26,8 +33,8 @@ _LOOKS_LIKE_TIME = re.compile(
     re.IGNORECASE,
 )
 
-_VALUE = re.compile(r"-?\d+([.,]\d+)?|\d+[-/.]\d+[-/.]\d+.*")
-"""A number, or a date in front: no name of a column."""
+_VALUE = re.compile(r"(?!(19|20)\d\d$)(-?\d+([.,]\d+)?|\d+[-/.]\d+[-/.]\d+.*)")
+"""A number, or a date in front: no name of a column, but for a year."""
 
 
 def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig) -> dict[str, str]:
@@ -105,8 +112,9 @@ def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -
         return found
     hint = did_you_mean(wanted, present) or ";"
     way_out = f"set source.columns.{key}"
-    if any(_VALUE.fullmatch(name) for name in present):
-        way_out = "its first line looks like data, where the names of the columns must stand"
+    has_header = file.path.suffix.lower() in (*PARQUET_SUFFIXES, *JSON_SUFFIXES, ".json")
+    if not has_header and any(_VALUE.fullmatch(name) for name in present):
+        way_out += ", or write the names of the columns before its first line, if that is data"
     raise SourceError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; {way_out}"
     )

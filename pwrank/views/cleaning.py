@@ -39,8 +39,10 @@ def clean_shard(
     and the count of rows set aside by reason; both sum to `rows.height`.
     """
     counts: Counter[str] = Counter()
-    rows = rows.with_columns(pl.lit(0, pl.UInt64).alias("chance") if in_order else chance(rows))
-    rows = rows.sort(*SORTED_BY, "source_file", "chance", "source_line").drop("chance")
+    rows = rows.sort(*SORTED_BY, "source_file", "source_line")
+    if not in_order:
+        by_chance = (*SORTED_BY, "source_file", "chance")
+        rows = rows.with_columns(chance(rows)).sort(by_chance, maintain_order=True).drop("chance")
 
     def keep(kept: pl.DataFrame, reason: str) -> None:
         nonlocal rows

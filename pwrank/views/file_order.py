@@ -39,8 +39,10 @@ class OrderEvidence:
         self.rows += rows.height
         if rows.is_empty():
             return
+        first = pl.col("source_line").min().over("source_file", "item_id")
         rows = rows.with_columns(
-            pl.col("source_line").min().over("source_file", "item_id").alias("item"),
+            # An item at its first row says nothing: in any order that row comes after all before.
+            pl.when(first < pl.col("source_line")).then(first).alias("item"),
             pl.col("item_id").cast(pl.String).cast(pl.Int64, strict=False).alias("number"),
         ).sort("user_id", "source_file", "source_line")
         together = pl.all_horizontal(
@@ -78,12 +80,17 @@ def by_chance(evidence: OrderEvidence, config: CleanConfig) -> str:
 
 
 def chance(rows: pl.DataFrame) -> pl.Series:
-    """A number for each row that user and item alone tell: the same whatever rows stand beside.
+    """A number for each row without a time, 0 for others.
 
-    The finaliser of SplitMix64 (Steele et al., OOPSLA 2014) over both checksums.
+    Told by the user, the item, and how often the user had it before alone: whatever rows stand
+    beside. The finaliser of SplitMix64 (Steele et al., OOPSLA 2014) over their checksums.
     """
     user, item = (crc32_of(rows[name]).to_numpy() for name in ("user_id", "item_id"))
     mixed = (user.astype(np.uint64) << np.uint64(32)) | item.astype(np.uint64)
+    before = rows.select(pl.int_range(pl.len()).over("user_id", "item_id")).to_series().to_numpy()
+    mixed += before.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return pl.Series("chance", mixed ^ (mixed >> np.uint64(31)))
+    mixed ^= mixed >> np.uint64(31)
+    mixed[(rows["occurred_at"] > NO_TIME).to_numpy()] = 0
+    return pl.Series("chance", mixed)

@@ -70,7 +70,6 @@ def build_histories(
     split = _split(store, drops, folder, cut, shards=shards)
     counts: Counter[str] = Counter({"after the cut": rows_seen - split.rows})
     others = _listed_users(store, listed, shards, ids)
-    unknown = 0
     unordered = by_chance(split.evidence, config.clean)
     for shard in range(shards):
         rows = split.take(shard, ids)
@@ -79,7 +78,6 @@ def build_histories(
             rows, config.clean, known_items, in_order=not unordered
         )
         counts.update(removed)
-        unknown += rows.filter(~pl.col("item_id").is_in(known_items.implode())).height
         _write_shard(store, folder, shard, rows=rows, users=users, ids=ids)
     if config.clean.min_item_interactions > 1:
         counts.update(_drop_rare_items(store, folder, config, ids=ids))
@@ -97,22 +95,29 @@ def build_histories(
         as_of,
         rows_seen=rows_seen,
         counts=counts,
-        told={"unknown_items": unknown, "by_chance": unordered, SEEN_UNTIL: seen_until},
+        told={"by_chance": unordered, SEEN_UNTIL: seen_until},
     )
 
 
-def refuse_strangers(store: Store, histories: DatasetRef, known_items: pl.Series) -> None:
+def strangers(store: Store, histories: DatasetRef, known_items: pl.Series) -> pl.DataFrame:
+    """item_id of every interaction kept whose item the catalogue, which may have changed, lacks."""
+    known = pl.col("item_id").is_in(known_items.implode())
+    return pl.scan_parquet(_parts(store, histories)).select("item_id").filter(~known).collect()
+
+
+def refuse_strangers(histories: DatasetRef, unknown: pl.DataFrame, known_items: pl.Series) -> None:
     """Raise SourceError if no interaction is with an item of the catalogue: a wrong column."""
-    if histories.figures["unknown_items"] < histories.rows:
-        return
-    parts = [path for path in histories.file_paths(store.lake) if path.name.startswith("part-")]
-    taken = pl.scan_parquet(parts).select("item_id")
-    example = taken.head(1).collect().item()
-    raise SourceError(
-        f"no interactions with known items: the {histories.rows:,} interactions have item ids such "
-        f"as {example!r}, the {len(known_items):,} items of the catalogue such as "
-        f"{known_items[0]!r}; let source.columns.item_id and items_item_id name columns of like ids"
-    )
+    if unknown.height == histories.rows:
+        ours, theirs = known_items[0], unknown["item_id"][0]
+        raise SourceError(
+            f"no interactions with known items: the {histories.rows:,} interactions have item ids "
+            f"such as {theirs!r}, the {len(known_items):,} items of the catalogue such as "
+            f"{ours!r}; let source.columns.item_id and items_item_id name columns of like ids"
+        )
+
+
+def _parts(store: Store, histories: DatasetRef) -> list[Path]:
+    return [path for path in histories.file_paths(store.lake) if path.name.startswith("part-")]
 
 
 class _Split:

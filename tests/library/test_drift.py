@@ -281,6 +281,27 @@ def test_of_years_of_item_files_landed_in_one_night_the_last_few_are_described(
     assert len(profiles) == 4 + 1, "the last files by name, and tonight's"
 
 
+def test_of_several_item_files_a_night_each_kind_is_described(tmp_path, tiny_encoder):
+    world = make_lively_world(tmp_path, tiny_encoder)
+    (world.folder / "items.jsonl").unlink()
+    (world.folder / "items").mkdir()
+    kinds = {"books": lively_items()[:60], "toys": lively_items()[60:]}
+    night = {"source": {"items": "items"}, "drift": {"nights": 3}}
+
+    def bring(number):
+        for kind, items in kinds.items():
+            told = [item | {"category": kind, "text": str(number)} for item in items]
+            world.write_items(told, f"items/{kind}-{number}.jsonl")
+        return NEXT_NOW + timedelta(days=number)
+
+    for number in range(3):
+        ingest(world.run(as_of=TONIGHT, now=bring(number), **night))
+    stage_night(world.run(as_of=TONIGHT, now=bring(3), **night)).publish()
+    ingest(world.run(as_of=TOMORROW, now=bring(4), **night))
+    category = read_drift(world.store, TOMORROW)["tables"]["items"]["columns"]["category"]
+    assert (category["new_values_share"], category["psi"] < 0.01) == (0.0, True)
+
+
 def test_a_log_whose_visitors_come_once_may_have_only_new_users(tmp_path, tiny_encoder):
     world = make_lively_world(tmp_path, tiny_encoder)
     for number in range(10):

@@ -76,6 +76,25 @@ def test_rows_in_another_order_are_in_the_order_of_events():
     assert said(rows(), file_order="ignore") == '[clean] file_order = "ignore"'
 
 
+@pytest.mark.parametrize("files", [1, 30])
+def test_a_long_tail_of_items_that_stand_once_is_no_sorting(files):
+    rng = random.Random(4)  # noqa: S311 - not for secrets
+    people = [f"u{rng.randrange(120)}" for _ in range(3000)]
+    frame = pl.DataFrame(
+        {
+            "user_id": people if files > 1 else sorted(people),
+            "item_id": [f"i{rng.randrange(4000):04d}" for _ in people],
+            "source_file": [f"{files * place // len(people):02d}.csv" for place in range(3000)],
+        }
+    ).with_columns(
+        pl.int_range(pl.len()).over("source_file").alias("source_line"),
+        pl.lit(None, pl.Float32).alias("rating"),
+        pl.lit(1.0).alias("weight"),
+        pl.lit(NO_TIME).alias("occurred_at"),
+    )
+    assert said(frame) == ""
+
+
 def test_rows_with_times_or_trusted_or_few_are_believed():
     def by_item(row):
         return row["item"]
@@ -93,6 +112,24 @@ def test_chance_depends_on_user_and_item_alone():
     alone = pl.concat([chance(frame[place : place + 1]) for place in range(100)])
     assert alone.equals(chance(frame)[:100])
     assert chance(frame).n_unique() == frame.height
+
+
+def test_repeats_of_an_item_do_not_stay_together():
+    frame = pl.concat([rows(lambda row: row["item"])] * 4)
+    frame = frame.sort("user_id", "item_id").with_columns(
+        pl.int_range(pl.len()).alias("source_line")
+    )
+    kept, _ = clean_shard(frame, CleanConfig(), frame["item_id"].unique(), in_order=False)
+    again = (pl.col("item_id") == pl.col("item_id").shift()).over("user_id").mean()
+    assert kept.select(again).item() < 0.15
+
+
+def test_rows_with_times_keep_their_order_beside_rows_in_none():
+    timed = rows(times=True)
+    both = pl.concat([timed, rows(lambda row: row["item"])])
+    kept, _ = clean_shard(both, CleanConfig(), both["item_id"].unique(), in_order=False)
+    kept = kept.filter(pl.col("occurred_at") > NO_TIME)
+    assert kept.equals(timed.sort("user_id", maintain_order=True))
 
 
 def test_rows_in_no_order_are_read_in_the_same_one_whatever_is_added():
@@ -151,3 +188,6 @@ def test_a_board_holds_out_an_item_by_chance_rather_than_the_last_of_the_sorting
     assert held.height == USERS
     last = rows(lambda row: row["item"]).group_by("user_id").agg(pl.col("item_id").max())
     assert held.join(last, on=["user_id", "item_id"]).height < USERS // 3
+    run = split.run(config, NOW)
+    assert run.config.clean.file_order == "ignore", "what is left is read as it was parted"
+    assert steps_up(run, ingest(run)) < 0.6

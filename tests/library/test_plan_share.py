@@ -41,5 +41,10 @@ def test_days_of_every_age_and_of_every_day_of_the_week_are_looked_at(week):
 
 def test_all_are_looked_at_if_they_are_few_and_one_at_least():
     assert places(spread_files(files(3), 300)) == [0, 1, 2]
-    assert places(spread_files(files(3), 10)) == [0]
+    assert len(spread_files(files(3), 10)) == 1
     assert places(spread_files(files(1), 10)) == [0]
+
+
+def test_the_last_files_are_among_them():
+    assert places(spread_files(files(11), 200))[-1] >= 6
+    assert places(spread_files(files(365), 3700))[-1] >= 352

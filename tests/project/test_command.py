@@ -125,7 +125,7 @@ def test_check_tells_what_is_not_used_and_what_is_missing(tmp_path, monkeypatch,
     assert "no timestamps: the order in the files is the order" in out
     assert "columns not used: stock\n" in out
     assert "e.g. item_id=i, title=A kettle, " in out
-    assert "  reject rules that no row met: old (" in out
+    assert "  reject rules that set none of these rows aside: old (" in out
     assert main(["check", "--json"]) == 0
     interactions, items = json.loads(capsys.readouterr().out)
     assert (interactions["has_times"], items["unused"]) == (False, ["stock"])
