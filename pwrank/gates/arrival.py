@@ -13,7 +13,8 @@ from pwrank.config import Config
 from pwrank.datasets import DatasetRef
 from pwrank.errors import GateRefusedError
 from pwrank.gates.catalogue import judge_catalogue
-from pwrank.gates.drift import arrivals, drift_of, judge_drops, worst_of
+from pwrank.gates.drift import drift_of, judge_drops, worst_of
+from pwrank.gates.new_drops import arrivals
 from pwrank.gates.verdicts import Verdict, how_to_override, overridden, refusal_lines
 from pwrank.landing.drops import Drop, read_drops, visible_drops
 from pwrank.landing.land import asked_for

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ import polars as pl
 
 from pwrank.config import DriftConfig
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_drop
+from pwrank.gates.new_drops import Arrivals
 from pwrank.gates.verdicts import DROP_GATES, Verdict
-from pwrank.landing.drops import Drop, moments_of
-from pwrank.sources import Table
+from pwrank.landing.drops import Drop
 from pwrank.store import Store
 
 EMPTY = 0.95
@@ -33,90 +32,6 @@ FEWEST_NIGHTS = 5
 
 NOT_SEEN_USUALLY = 0.5
 """Share of unseen ids on a usual night from which on only unseen ids are no surprise."""
-
-
-@dataclass(frozen=True)
-class Arrivals:
-    """The drops of one table, told apart by whether the last published night had seen them."""
-
-    table: Table
-    tonight: Sequence[Drop]
-    usual: Sequence[Drop]
-    """The newest nights' worth of them, oldest first."""
-    nights: int
-    days: Mapping[str, date]
-    """Drop id -> day of its first interaction; of another table, on which it was landed."""
-    rows_of_day: Mapping[date, int]
-    """Landed rows of every drop that is known tonight."""
-    unusable: Sequence[Drop] = ()
-    """Drops since then without a usable row; nothing says of which day they are."""
-
-    @property
-    def described(self) -> Sequence[Drop]:
-        """Those whose columns are looked at: of many item files of one night the last by name."""
-        if self.table == "interactions":
-            return self.usual
-        nights = ([d for d in self.usual if self.days[d.id] == day] for day in self.usual_days)
-        files = (sorted(night, key=lambda drop: drop.source_file) for night in nights)
-        return [drop for night in files for drop in night[-self.nights :]]
-
-    @property
-    def usual_days(self) -> list[date]:
-        """Days of the usual drops, ascending."""
-        return sorted({self.days[drop.id] for drop in self.usual})
-
-
-def arrivals(
-    store: Store,
-    table: Table,
-    *,
-    now: Sequence[Drop],
-    before: Sequence[Drop],
-    cuts: tuple[datetime, datetime],
-    nights: int,
-) -> Arrivals:
-    """Tell new drops from seen ones.
-
-    now, before: drops visible to this run and to the last published night; cuts: of that night
-    and of this run. A drop whose interactions all came after a cut was not seen with that cut.
-    """
-    first = {
-        drop.id: _first_moment(store, drop) for drop in {d.id: d for d in (*now, *before)}.values()
-    }
-    seen = [drop for drop in before if _says_of_before(drop, first[drop.id], cuts[0])]
-    known = [drop for drop in now if _says_of_before(drop, first[drop.id], cuts[1])]
-    seen_ids, earlier = ({drop.id for drop in drops} for drops in (seen, before))
-    days = {drop_id: moment.date() for drop_id, moment in first.items()}
-    newest = sorted({days[drop.id] for drop in seen})[-nights:]
-    rows: dict[date, int] = {}
-    for drop in known:
-        rows[days[drop.id]] = rows.get(days[drop.id], 0) + drop.rows_landed
-    for drop in seen:
-        if drop.id not in {other.id for other in known}:  # superseded since
-            rows.setdefault(days[drop.id], drop.rows_landed)
-    return Arrivals(
-        table=table,
-        tonight=[drop for drop in known if drop.id not in seen_ids],
-        usual=sorted(
-            (drop for drop in seen if days[drop.id] in newest), key=lambda d: (days[d.id], d.id)
-        ),
-        nights=nights,
-        days=days,
-        rows_of_day=rows,
-        unusable=[drop for drop in now if not drop.rows_landed and drop.id not in earlier],
-    )
-
-
-def _says_of_before(drop: Drop, first: datetime, cut: datetime) -> bool:
-    """Interactions without a usable row say of no day, whenever they were landed."""
-    return drop.table != "interactions" or (drop.rows_landed > 0 and first < cut)
-
-
-def _first_moment(store: Store, drop: Drop) -> datetime:
-    """Of its interactions, as the statistics of its files say; else when it was landed."""
-    files = drop.files if drop.table == "interactions" else ()
-    moments = [moment for name in files for moment in moments_of(store.lake / name)]
-    return min(moments, default=drop.ingested_at)
 
 
 def drift_of(store: Store, arrived: Arrivals) -> dict[str, Any]:
@@ -167,13 +82,19 @@ def judge_drops(
     return [verdict for verdict in found if verdict]
 
 
-def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> Verdict:
-    """Rows of each day that tonight's drops speak of, those of earlier drops included."""
+def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> Verdict | None:
+    """Rows of each day that tonight's drops speak of, those of earlier drops included.
+
+    A day that was there, in the same bytes, and is read by other rules, is compared with itself.
+    """
     usual = float(report["usual_rows"])
-    days = sorted({arrived.days[drop.id] for drop in arrived.tonight})
+    new = [drop for drop in arrived.tonight if drop.id not in arrived.read_anew]
+    if not new:
+        return None
+    days = sorted({arrived.days[drop.id] for drop in new})
     fewest = min(days, key=lambda day: arrived.rows_of_day[day])
     rows = arrived.rows_of_day[fewest]
-    files = [d.source_file for d in arrived.tonight if arrived.days[d.id] == fewest]
+    files = [drop.source_file for drop in new if arrived.days[drop.id] == fewest]
     return Verdict(
         "drop rows",
         usual < config.min_rows or rows >= config.min_row_share * usual,

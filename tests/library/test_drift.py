@@ -17,6 +17,7 @@ from pwrank.ingest import ingest, land_drops
 from pwrank.publication import publication_path, read_publication
 from pwrank.report.night import report_path, write_refused_input
 from tests.library.lively_world import (
+    FIRST_NOW,
     NEXT_NOW,
     START,
     TOMORROW,
@@ -156,6 +157,26 @@ def test_a_file_whose_rows_became_ones_that_a_rule_sets_aside_is_refused(lively_
     lively_world.write_drop(f"{START}.csv", returns())
     told = str(refused(lively_world, **RETURNS))
     assert "gate “drop rows”: 0 usable rows, the file that it replaces had 160" in told
+
+
+def test_quiet_days_that_are_read_by_other_rules_are_no_broken_drops(tmp_path, tiny_encoder):
+    world = make_lively_world(tmp_path, tiny_encoder)
+    quiet = START + timedelta(days=2)
+    world.write_drop(f"{quiet}.csv", lively_interactions(quiet)[:12])
+    stage_night(world.run(as_of=TONIGHT, now=FIRST_NOW)).publish()
+    world.write_drop(DROP, lively_interactions(TONIGHT))
+
+    def rejecting(pattern):
+        rule = {"reason": "other", "column": "event", "matches": pattern}
+        return {"clean": {"reject": [rule]}}
+
+    account = ingest_next(world, **rejecting("no such event")).landed["interactions"]
+    assert (account["files"], account["files_unchanged"]) == (10, 0), "all are read anew"
+    # A rule that takes nearly everything is told from the files that it leaves behind.
+    now = NEXT_NOW + timedelta(hours=1)
+    few = {"clean": {"reject": [{"reason": "other", "column": "rating", "above": 0.5}]}}
+    with pytest.raises((GateRefusedError, SourceError)):
+        ingest_next(world, now=now, **few)
 
 
 @pytest.mark.parametrize("rows", [[], returns()])
