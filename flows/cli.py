@@ -73,8 +73,11 @@ def ids_joined(arguments: Sequence[str]) -> list[str]:
     """`--user -x` as `--user=-x`: an id may begin with a dash, which argparse takes for options."""
     joined: list[str] = []
     for word in arguments:
-        is_id = joined[-1:] == ["--user"] and word[:1] == "-" and word[:2] != "--" and word != "-h"
-        joined[-1 if is_id else len(joined) :] = [f"--user={word}"] if is_id else [word]
+        dashed = word[:1] == "-" and word[:2] != "--" and word != "-h"
+        if dashed and joined[-1:] == ["--user"]:
+            joined[-1] = f"--user={word}"
+        else:
+            joined.append(word)
     return joined
 
 

@@ -74,7 +74,7 @@ class ColumnsConfig(Section):
     items_item_id: str | None = None
     """Name of the item id in the items table, where it differs from the interactions'."""
     timestamp: str = "timestamp"
-    """"" where the interactions have no time; their order in the file is the order then."""
+    """"" where the interactions have no time; `clean.file_order` says what their order is then."""
     rating: str = "rating"
     event: str = "event"
     weight: str = "weight"

@@ -23,7 +23,8 @@ LAKE_FORMAT = 1
 """Version of the lake's layout; a lake of another version is refused."""
 
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-"""`occurred_at` of every row of a source without times: their order is `source_line`."""
+"""`occurred_at` of every row of a source without times: their order is `source_line`,
+if that is one (`views.file_order`)."""
 
 
 def as_told(occurred_at: datetime | None) -> datetime | None:

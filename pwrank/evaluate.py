@@ -21,6 +21,7 @@ from pwrank.evaluation.holdout import evaluate_holdout, positive_interactions
 from pwrank.evaluation.staged_figures import overlap_figures, staged_figures
 from pwrank.horizon import SEEN_UNTIL, horizon_of
 from pwrank.publication import last_publication, read_publication, read_rankings
+from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import cut_of
 from pwrank.signatures import verify_publication
 from pwrank.store import Store, fingerprint, write_json
@@ -138,8 +139,7 @@ def _vectors(store: Store, embeddings: DatasetRef, items: pl.DataFrame) -> pl.Da
 
 def _interactions(store: Store, histories: DatasetRef) -> pl.LazyFrame:
     """Scan of the interaction parts; the folder also holds the users of each shard."""
-    paths = [path for path in histories.file_paths(store.lake) if path.name.startswith("part-")]
-    return pl.scan_parquet(paths)
+    return pl.scan_parquet(history_paths(store, histories))
 
 
 def _key(config: Config, inputs: tuple[DatasetRef, ...], before: Mapping[str, Any] | None) -> str:

@@ -32,6 +32,7 @@ from pwrank.landing.land import lake_id_types, land, parse_key, refuse_empty_tab
 from pwrank.landing.parsing import PARSERS
 from pwrank.locks import landing_lock
 from pwrank.publication import published_dates
+from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import Run
 from pwrank.sources import Table, list_files
 from pwrank.store import Progress, Store
@@ -152,7 +153,7 @@ def ingest(run: Run, *, progress: Progress | None = None) -> Ingested:
         cut=cut,
         catalogue_key=catalogue.key,
     )
-    unknown = strangers(store, histories, known_items)
+    unknown = strangers(history_paths(store, histories), known_items)
     if not published_dates(store):  # later all articles of a site may be new ones
         refuse_strangers(histories, unknown, known_items)
     return Ingested(histories, catalogue, unknown.height, landed)

@@ -171,7 +171,7 @@ def _clean_rows(
     known = [store.lake / name for drop in items for name in drop.files]
     names = pl.scan_parquet(known).select(pl.col("item_id").unique()).collect()["item_id"]
     rows = pl.read_parquet(paths)
-    in_order = _in_order(rows, clean)
+    in_order = not by_chance(OrderEvidence.of(rows), clean)
     rows, _ = cleaning.clean_shard(rows, clean, names, in_order=in_order)
     counts = rows.group_by("item_id").len()
     rows, _ = cleaning.drop_rare_items(rows, counts, clean.min_item_interactions)
@@ -180,12 +180,6 @@ def _clean_rows(
             "no interaction is left by [clean]; `pwrank check` shows how rows are read"
         )
     return rows, in_order
-
-
-def _in_order(rows: pl.DataFrame, clean: CleanConfig) -> bool:
-    evidence = OrderEvidence()
-    evidence.add(rows)
-    return not by_chance(evidence, clean)
 
 
 def _has_times(rows: pl.DataFrame) -> bool:

@@ -22,6 +22,7 @@ from pwrank.landing.drops import Drop, read_drops, write_drop
 from pwrank.landing.parsing import PARSERS
 from pwrank.landing.suppression import FORGOTTEN, set_aside, without_text
 from pwrank.ranker.model_card import DUE
+from pwrank.ranker.model_inputs import history_paths, users_path
 from pwrank.run import cut_of
 from pwrank.sources import Table
 from pwrank.store import Store, read_json, write_dataset, write_json, write_parquet
@@ -144,8 +145,8 @@ def _without(path: Path, person: Person) -> tuple[int, pl.DataFrame]:
 
 def _sign_histories(store: Store, ref: DatasetRef) -> None:
     """The manifest says what is in the files now; the account still adds up."""
-    parts = [path for path in ref.file_paths(store.lake) if path.name.startswith("part-")]
-    owed = [path for path in ref.file_paths(store.lake) if path.name.startswith("users-")]
+    parts = history_paths(store, ref)
+    owed = [users_path(path) for path in parts]
     rows, latest = pl.scan_parquet(parts).select(pl.len(), pl.max("occurred_at")).collect().row(0)
     users = pl.scan_parquet(owed).select(pl.len()).collect().item()
     if (rows, users) == (ref.rows, ref.figures["users"]):

@@ -20,6 +20,7 @@ class Arrivals:
     usual: Sequence[Drop]
     """The newest nights' worth of them, oldest first."""
     nights: int
+    """How many nights are usual, and how many item files of one are described."""
     days: Mapping[str, date]
     """Drop id -> day of its first interaction; of another table, on which it was landed."""
     rows_of_day: Mapping[date, int]
@@ -73,7 +74,7 @@ def arrivals(
         if drop.id not in {other.id for other in known}:  # superseded since
             rows.setdefault(days[drop.id], drop.rows_landed)
     tonight = [drop for drop in known if drop.id not in seen_ids]
-    bytes_of = {drop.id: drop.sha256 for drop in seen}
+    seen_bytes = {(drop.source_file, drop.sha256) for drop in seen}
     return Arrivals(
         table=table,
         tonight=tonight,
@@ -84,7 +85,7 @@ def arrivals(
         days=days,
         rows_of_day=rows,
         unusable=[drop for drop in now if not drop.rows_landed and drop.id not in earlier],
-        read_anew=frozenset(d.id for d in tonight if bytes_of.get(d.supersedes or "") == d.sha256),
+        read_anew=frozenset(d.id for d in tonight if (d.source_file, d.sha256) in seen_bytes),
     )
 
 

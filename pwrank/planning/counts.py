@@ -93,7 +93,7 @@ def count_night(
     if not histories:
         refuse_no_histories(run, scratch, old["interactions"], landed, items["item_id"])
     elif not rows and all(table.whole for table in landed.values()):
-        unknown = strangers(scratch, histories, items["item_id"])
+        unknown = strangers(history_paths(scratch, histories), items["item_id"])
         refuse_strangers(histories, unknown, items["item_id"])
     factor = landed["interactions"].factor
     new_rows = histories.rows if histories else 0

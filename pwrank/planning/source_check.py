@@ -262,10 +262,7 @@ def _names_times(sample: Sample, config: Config) -> bool:
 
 
 def _by_chance(samples: Sequence[Sample], config: Config) -> str:
-    evidence = OrderEvidence()
-    for sample in samples:
-        evidence.add(sample.rows)
-    return by_chance(evidence, config.clean)
+    return by_chance(OrderEvidence.of(*(sample.rows for sample in samples)), config.clean)
 
 
 def _repeats(samples: Sequence[Sample], config: Config) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pwrank.config import ColumnsConfig, SourceConfig
 from pwrank.errors import SourceError
 from pwrank.sources.files import (
-    JSON_SUFFIXES,
     LINE_COLUMN,
     PARQUET_SUFFIXES,
     SourceFile,
     Table,
     did_you_mean,
+    holds_json,
 )
 
 _OPTIONAL: Mapping[Table, tuple[str, ...]] = {
@@ -112,8 +112,8 @@ def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -
         return found
     hint = did_you_mean(wanted, present) or ";"
     way_out = f"set source.columns.{key}"
-    has_header = file.path.suffix.lower() in (*PARQUET_SUFFIXES, *JSON_SUFFIXES, ".json")
-    if not has_header and any(_VALUE.fullmatch(name) for name in present):
+    names_columns = holds_json(file.path) or file.path.name.lower().endswith(PARQUET_SUFFIXES)
+    if not names_columns and any(_VALUE.fullmatch(name) for name in present):
         way_out += ", or write the names of the columns before its first line, if that is data"
     raise SourceError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; {way_out}"

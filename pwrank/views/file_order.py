@@ -33,6 +33,14 @@ class OrderEvidence:
     up: Counter[str] = field(default_factory=Counter)
     down: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, *frames: pl.DataFrame) -> OrderEvidence:
+        """What INTERACTIONS rows tell together; a file lies whole in one frame."""
+        evidence = cls()
+        for rows in frames:
+            evidence.add(rows)
+        return evidence
+
     def add(self, rows: pl.DataFrame) -> None:
         """Look at INTERACTIONS rows; those with times say nothing of sorting."""
         rows = rows.filter(pl.col("occurred_at") <= NO_TIME)
@@ -80,7 +88,7 @@ def by_chance(evidence: OrderEvidence, config: CleanConfig) -> str:
 
 
 def chance(rows: pl.DataFrame) -> pl.Series:
-    """A number for each row without a time, 0 for others.
+    """A number for each row without a time, 0 for others; rows: in the order of their files.
 
     Told by the user, the item, and how often the user had it before alone: whatever rows stand
     beside. The finaliser of SplitMix64 (Steele et al., OOPSLA 2014) over their checksums.

@@ -99,10 +99,10 @@ def build_histories(
     )
 
 
-def strangers(store: Store, histories: DatasetRef, known_items: pl.Series) -> pl.DataFrame:
-    """item_id of every interaction kept whose item the catalogue, which may have changed, lacks."""
+def strangers(paths: Sequence[Path], known_items: pl.Series) -> pl.DataFrame:
+    """item_id of every row of HISTORIES files whose item the catalogue, which may change, lacks."""
     known = pl.col("item_id").is_in(known_items.implode())
-    return pl.scan_parquet(_parts(store, histories)).select("item_id").filter(~known).collect()
+    return pl.scan_parquet(list(paths)).select("item_id").filter(~known).collect()
 
 
 def refuse_strangers(histories: DatasetRef, unknown: pl.DataFrame, known_items: pl.Series) -> None:
@@ -114,10 +114,6 @@ def refuse_strangers(histories: DatasetRef, unknown: pl.DataFrame, known_items: 
             f"such as {theirs!r}, the {len(known_items):,} items of the catalogue such as "
             f"{ours!r}; let source.columns.item_id and items_item_id name columns of like ids"
         )
-
-
-def _parts(store: Store, histories: DatasetRef) -> list[Path]:
-    return [path for path in histories.file_paths(store.lake) if path.name.startswith("part-")]
 
 
 class _Split:
@@ -243,8 +239,8 @@ def _commit_histories(
         raise ContractError(f"histories lost rows: {rows_seen} in, {rows} kept, {dict(counts)}")
     if rows == 0:
         raise SourceError(
-            f"no interactions before {as_of}: of {rows_seen:,} rows, "
-            + ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+            f"no interactions before {as_of}: of {rows_seen:,} rows"
+            + "".join(f", {count:,} {reason}" for reason, count in counts.items() if count)
             + "; choose a later --as-of or check [clean]"
         )
     figures = {

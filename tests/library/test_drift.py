@@ -17,7 +17,6 @@ from pwrank.ingest import ingest, land_drops
 from pwrank.publication import publication_path, read_publication
 from pwrank.report.night import report_path, write_refused_input
 from tests.library.lively_world import (
-    FIRST_NOW,
     NEXT_NOW,
     START,
     TOMORROW,
@@ -159,26 +158,6 @@ def test_a_file_whose_rows_became_ones_that_a_rule_sets_aside_is_refused(lively_
     assert "gate “drop rows”: 0 usable rows, the file that it replaces had 160" in told
 
 
-def test_quiet_days_that_are_read_by_other_rules_are_no_broken_drops(tmp_path, tiny_encoder):
-    world = make_lively_world(tmp_path, tiny_encoder)
-    quiet = START + timedelta(days=2)
-    world.write_drop(f"{quiet}.csv", lively_interactions(quiet)[:12])
-    stage_night(world.run(as_of=TONIGHT, now=FIRST_NOW)).publish()
-    world.write_drop(DROP, lively_interactions(TONIGHT))
-
-    def rejecting(pattern):
-        rule = {"reason": "other", "column": "event", "matches": pattern}
-        return {"clean": {"reject": [rule]}}
-
-    account = ingest_next(world, **rejecting("no such event")).landed["interactions"]
-    assert (account["files"], account["files_unchanged"]) == (10, 0), "all are read anew"
-    # A rule that takes nearly everything is told from the files that it leaves behind.
-    now = NEXT_NOW + timedelta(hours=1)
-    few = {"clean": {"reject": [{"reason": "other", "column": "rating", "above": 0.5}]}}
-    with pytest.raises((GateRefusedError, SourceError)):
-        ingest_next(world, now=now, **few)
-
-
 @pytest.mark.parametrize("rows", [[], returns()])
 def test_a_drop_without_usable_rows_makes_no_day_of_its_own(lively_world, rows):
     lively_world.write_drop(DROP, [])
@@ -281,46 +260,6 @@ def test_items_may_come_as_full_dumps_and_as_changes(tmp_path, tiny_encoder):
         now = NEXT_NOW + timedelta(hours=number + 1)
         ingest(world.run(as_of=TOMORROW, now=now, **source))
         assert all(verdict["passed"] for verdict in read_drift(world.store, TOMORROW)["verdicts"])
-
-
-def test_of_years_of_item_files_landed_in_one_night_the_last_few_are_described(
-    tmp_path, tiny_encoder
-):
-    world = make_lively_world(tmp_path, tiny_encoder)
-    (world.folder / "items.jsonl").unlink()
-    (world.folder / "items").mkdir()
-    for number in range(9):
-        world.write_items(lively_items(), f"items/{number}.jsonl")
-    night = {"source": {"items": "items"}, "drift": {"nights": 4}}
-    stage_night(world.run(as_of=TONIGHT, now=NEXT_NOW, **night)).publish()
-    world.write_items(lively_items()[-9:], "items/9.jsonl")
-    ingest(world.run(as_of=TOMORROW, now=NEXT_NOW + timedelta(hours=1), **night))
-    table = read_drift(world.store, TOMORROW)["tables"]["items"]
-    assert table["drops"] == ["9.jsonl"]
-    assert table["columns"]["title"]["usual"]["empty_share"] == 0.0
-    profiles = list((world.store.control / "profiles" / "items").glob("*.json"))
-    assert len(profiles) == 4 + 1, "the last files by name, and tonight's"
-
-
-def test_of_several_item_files_a_night_each_kind_is_described(tmp_path, tiny_encoder):
-    world = make_lively_world(tmp_path, tiny_encoder)
-    (world.folder / "items.jsonl").unlink()
-    (world.folder / "items").mkdir()
-    kinds = {"books": lively_items()[:60], "toys": lively_items()[60:]}
-    night = {"source": {"items": "items"}, "drift": {"nights": 3}}
-
-    def bring(number):
-        for kind, items in kinds.items():
-            told = [item | {"category": kind, "text": str(number)} for item in items]
-            world.write_items(told, f"items/{kind}-{number}.jsonl")
-        return NEXT_NOW + timedelta(days=number)
-
-    for number in range(3):
-        ingest(world.run(as_of=TONIGHT, now=bring(number), **night))
-    stage_night(world.run(as_of=TONIGHT, now=bring(3), **night)).publish()
-    ingest(world.run(as_of=TOMORROW, now=bring(4), **night))
-    category = read_drift(world.store, TOMORROW)["tables"]["items"]["columns"]["category"]
-    assert (category["new_values_share"], category["psi"] < 0.01) == (0.0, True)
 
 
 def test_a_log_whose_visitors_come_once_may_have_only_new_users(tmp_path, tiny_encoder):

@@ -43,9 +43,7 @@ def rows(order=None, *, users=USERS, ids=lambda number: f"{number:03d}", times=F
 
 
 def said(frame, **clean):
-    evidence = OrderEvidence()
-    evidence.add(frame)
-    return by_chance(evidence, CleanConfig(**clean))
+    return by_chance(OrderEvidence.of(frame), CleanConfig(**clean))
 
 
 @pytest.mark.parametrize(
