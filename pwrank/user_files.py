@@ -15,7 +15,7 @@ from pwrank.config import Config, SourceConfig
 from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError, first_line, machine_error
 from pwrank.sources.delimited import sniffed_separator
-from pwrank.sources.files import encoding_of, holds_json, open_text, readable
+from pwrank.sources.files import encoding_of, holds_json, holds_parquet, open_text, readable
 from pwrank.store import replacing
 
 ALIASES = {
@@ -132,8 +132,7 @@ def _read(path: Path, source: SourceConfig) -> pl.DataFrame:
 
 def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     """Read by the ending; a name that tells nothing is csv."""
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".parquet"):
+    if holds_parquet(path):
         return pl.read_parquet(path)
     if holds_json(path):
         return _parse_json(path, _utf8(path, source.encoding))

@@ -17,7 +17,7 @@ from pwrank.config import SourceConfig
 from pwrank.errors import SourceError, first_line
 from pwrank.forgetting.person import Person
 from pwrank.sources.delimited import QuotedRecords, sniffed_separator
-from pwrank.sources.files import encoding_of, open_text, readable
+from pwrank.sources.files import encoding_of, holds_json, holds_parquet, open_text, readable
 from pwrank.sources.lines import Lines
 from pwrank.store import replacing
 from pwrank.user_files import find_column
@@ -51,11 +51,10 @@ def _rows_of(path: Path, person: Person, source: SourceConfig) -> tuple[pl.DataF
     """What is left of the file, and how many rows of it are the person's."""
     if not path.is_file():
         raise SourceError(f"{path}: no such file; name the pairs that hold the person")
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".parquet"):
+    if holds_parquet(path):
         return _left_of_parquet(path, person, source.columns.user_id)
     kept, gone = io.StringIO(newline=""), 0
-    records = _json_lines if name.endswith((".jsonl", ".ndjson")) else _delimited
+    records = _json_lines if holds_json(path) else _delimited
     with readable(path):
         for text, is_theirs in records(path, person, source):
             gone += is_theirs

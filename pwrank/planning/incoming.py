@@ -19,7 +19,7 @@ from pwrank.landing.land import lake_id_types, land, parse_key
 from pwrank.landing.parsing import PARSERS
 from pwrank.run import Run
 from pwrank.sources import SourceFile, Table, list_files
-from pwrank.sources.files import PARQUET_SUFFIXES
+from pwrank.sources.files import holds_parquet
 from pwrank.store import Store
 
 Clock = Callable[[], float]
@@ -146,7 +146,7 @@ def _beginning(pending: Pending, folder: Path, most_bytes: int) -> tuple[Pending
         return pending, 1.0
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / source.name
-    if source.suffix.lower() in PARQUET_SUFFIXES:
+    if holds_parquet(source):
         share = _first_row_groups(source, copy, most_bytes / pending.size)
     elif source.suffix.lower() == ".gz":
         share = _first_lines_gz(source, copy, most_bytes)

@@ -9,11 +9,11 @@ from pwrank.config import ColumnsConfig, SourceConfig
 from pwrank.errors import SourceError
 from pwrank.sources.files import (
     LINE_COLUMN,
-    PARQUET_SUFFIXES,
     SourceFile,
     Table,
     did_you_mean,
     holds_json,
+    holds_parquet,
 )
 
 _OPTIONAL: Mapping[Table, tuple[str, ...]] = {
@@ -112,7 +112,7 @@ def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -
         return found
     hint = did_you_mean(wanted, present) or ";"
     way_out = f"set source.columns.{key}"
-    names_columns = holds_json(file.path) or file.path.name.lower().endswith(PARQUET_SUFFIXES)
+    names_columns = holds_json(file.path) or holds_parquet(file.path)
     if not names_columns and any(_VALUE.fullmatch(name) for name in present):
         way_out += ", or write the names of the columns before its first line, if that is data"
     raise SourceError(

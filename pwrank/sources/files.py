@@ -33,6 +33,11 @@ def holds_json(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith((*JSON_SUFFIXES, ".json"))
 
 
+def holds_parquet(path: Path) -> bool:
+    """Whether a file that is named outright is Parquet, by its suffix."""
+    return path.name.lower().endswith(PARQUET_SUFFIXES)
+
+
 LINE_COLUMN = "source_line"
 
 

@@ -152,4 +152,7 @@ def _no_rows(file: SourceFile, source: SourceConfig) -> pl.DataFrame:
 
 
 def _nothing_in(file: SourceFile, broken: list[tuple[int, str, str]]) -> str:
-    return f"{file.path}: no JSON object, one a line, in it: line {broken[0][0]}: {broken[0][1]}"
+    line, reason, raw = broken[0]
+    told = f"{file.path}: no JSON object, one a line, in it: line {line}: {reason}"
+    array = raw.removeprefix('"').lstrip().startswith("[")
+    return f"{told}; make lines of an array: jq -c '.[]' FILE" if array else told

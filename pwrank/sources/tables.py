@@ -16,11 +16,11 @@ from pwrank.errors import ConfigError
 from pwrank.sources.columns import ID_COLUMNS, column_roles
 from pwrank.sources.delimited import read_delimited
 from pwrank.sources.files import (
-    PARQUET_SUFFIXES,
     RawBatch,
     SourceFile,
     Table,
     holds_json,
+    holds_parquet,
     list_table_files,
     readable,
 )
@@ -73,8 +73,7 @@ def id_types(files: Sequence[SourceFile], source: SourceConfig) -> IdTypes:
 
 def _format_of(file: SourceFile) -> Format:
     """By suffix; a suffix that tells nothing, by the first bytes."""
-    name = file.path.name.lower().removesuffix(".gz")
-    if name.endswith(PARQUET_SUFFIXES):
+    if holds_parquet(file.path):
         return "parquet"
     if holds_json(file.path):
         return "json"

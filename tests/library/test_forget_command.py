@@ -42,6 +42,7 @@ BROUGHT = {
         b'{"user_id": "zoe@example", "item_id": 1}\n{"user_id":"u","item_id":2}\nzoe@example?\n',
         b'{"user_id":"u","item_id":2}\n',
     ),
+    "p.json": (b'{"user_id": "zoe@example"}\n{"user_id":"u"}\n', b'{"user_id":"u"}\n'),
     "latin.csv": (b"user_id,n\nzoe@example,\xe9\nu,\xe9\n", b"user_id,n\nu,\xe9\n"),
     "none.csv": (b"user_id,n\nu,1\n", b"user_id,n\nu,1\n"),
 }  # fmt: skip

@@ -253,4 +253,5 @@ def test_where_ids_are_numbers_another_spelling_is_another_id(tmp_path):
     assert [user for user, _ in read_as(tmp_path, "p.csv", content)] == [None, None, None, 7]
     pl.DataFrame({"user_id": [7.0, 7.5], "item_id": ["a", "b"]}).write_parquet(tmp_path / "p.pq")
     content = (tmp_path / "p.pq").read_bytes()
-    assert [user for user, _ in read_as(tmp_path, "p.parquet", content)] == [7, None]
+    for name in ("p.parquet", "p.pq"):
+        assert [user for user, _ in read_as(tmp_path, name, content)] == [7, None]
