@@ -34,8 +34,8 @@ def holds_json(path: Path) -> bool:
 
 
 def holds_parquet(path: Path) -> bool:
-    """Whether a file that is named outright is Parquet, by its suffix."""
-    return path.name.lower().endswith(PARQUET_SUFFIXES)
+    """Whether a file that is named outright is read as Parquet; a packed one is then refused."""
+    return path.name.lower().removesuffix(".gz").endswith(PARQUET_SUFFIXES)
 
 
 LINE_COLUMN = "source_line"
