@@ -286,7 +286,8 @@ class TrainConfig(Section):
     ease_reg: Positive | None = None
     """Ridge of the co-occurrence model; None = the best of some on validation."""
     ease_items: PositiveInt = 12_000
-    """Most frequent items that get co-occurrence weights."""
+    """Most frequent items between which co-occurrence weights are exact; those of the others are
+    regressions on their nearest neighbours."""
     ease_text: NonNegative | None = None
     """Users in common that two texts alike are worth to it; None = the best on validation."""
     ease_keep: PositiveInt | None = None

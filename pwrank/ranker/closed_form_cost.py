@@ -13,6 +13,7 @@ import numpy as np
 from pwrank.config import TrainConfig
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.cooccurrence import (
+    CooccurrenceShape,
     count_together,
     taken_by_several,
     user_item_matrix,
@@ -28,6 +29,7 @@ from pwrank.ranker.examples import window_examples, window_start
 from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.preference_training import MOST_USERS, learn_preference
+from pwrank.ranker.rare_cooccurrence import regress_on_neighbours
 
 TIMED_ITEMS = 3000
 """Of the co-occurrence model that is timed, at most: a second or two."""
@@ -35,6 +37,9 @@ TIMED_ITEMS = 3000
 ITEMS_EXPONENT = 2.6
 """How the seconds of a wider one grow: an inversion, and much that grows with the square. Measured
 between 3,000 and 6,300 items."""
+
+TIMED_REGRESSIONS = 512
+"""Items of those too rare for it whose weights are timed, at most: a second or less."""
 
 TIMED_LOG = 100_000
 """Interactions on which the heads of ratings are timed, at most: some seconds."""
@@ -70,7 +75,28 @@ def cooccurrence_seconds(
         return min(tries) * math.pow(max(wide, 1) / max(timed, 1), ITEMS_EXPONENT)
 
     compared = _count_compared(log, width, config)
-    return 2 * seconds(width) + compared * seconds(min(width, MOST_ITEMS))
+    rare = _regression_seconds(log, text, usual_shape(config), width, clock)
+    return 2 * (seconds(width) + rare) + compared * seconds(min(width, MOST_ITEMS))
+
+
+def _regression_seconds(
+    log: Histories, text: FloatArray, shape: CooccurrenceShape, width: int, clock: Clock
+) -> float:
+    """Of the weights of all items but the `width` most frequent."""
+    interactions = user_item_matrix(log, len(text))
+    count = users_of_each(interactions)
+    taken = np.flatnonzero(count)
+    if len(taken) <= width:
+        return 0.0
+    frequent = np.zeros(len(count), np.bool_)
+    frequent[taken_by_several(count, width)] = True
+    timed, tries = taken[:: -(-len(taken) // TIMED_REGRESSIONS)], []
+    # The first may compile.
+    for _ in range(2):
+        started = clock()
+        regress_on_neighbours(interactions, text, shape, frequent, timed)
+        tries.append(clock() - started)
+    return min(tries) * len(taken) / len(timed)
 
 
 def _count_compared(log: Histories, width: int, config: TrainConfig) -> int:

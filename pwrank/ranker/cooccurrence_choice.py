@@ -23,7 +23,7 @@ from pwrank.ranker.trial import K, ndcg
 USUAL = CooccurrenceShape(ridge=300.0, text=0.0, keep=100)
 """Where there is too little to choose by."""
 
-RIDGES = (1000.0, 100.0, 30.0)
+RIDGES = (1000.0, 100.0, 30.0, 10.0)
 TEXTS = (30.0, 100.0, 300.0)
 """What is tried beside the usual."""
 

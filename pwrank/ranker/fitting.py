@@ -19,7 +19,7 @@ from pwrank.config import TrainConfig
 from pwrank.ranker.batching import rating_scale
 from pwrank.ranker.catalogue import Catalogue, text_axes
 from pwrank.ranker.checkpoints import clear_checkpoint
-from pwrank.ranker.cooccurrence import CooccurrenceShape, count_together
+from pwrank.ranker.cooccurrence import CooccurrenceShape
 from pwrank.ranker.cooccurrence_choice import shape_of
 from pwrank.ranker.encoder_task import (
     FULL_SOFTMAX_ITEMS,
@@ -50,6 +50,7 @@ from pwrank.ranker.model import Ranker, RankerShape
 from pwrank.ranker.optimising import epoch_of, make_optimizer
 from pwrank.ranker.popularity import item_activity
 from pwrank.ranker.preference_training import learn_preference
+from pwrank.ranker.rare_cooccurrence import learn_cooccurrence
 from pwrank.ranker.training_loop import Epochs, Progress, Step, run_epochs
 from pwrank.ranker.validation import Champion, validation_figures
 from pwrank.ranker.warm_start import adopt
@@ -92,8 +93,9 @@ def prepare_encoder_task(
 
     log: what may be learned from, at most `evidence.log`.
     """
-    together = count_together(log, evidence.catalogue.text, most_items=config.ease_items)
-    ranker.cooccurrence = together.model(shape)
+    ranker.cooccurrence = learn_cooccurrence(
+        log, evidence.catalogue.text, shape, exact_items=config.ease_items
+    )
     weighted = as_targets(log, config.balance, repeats=evidence.repeats)
     timeline = make_timeline(evidence.activity, config.snapshots)
     timeline = TimeLine(timeline.times, timeline.features.to(ranker.device))

@@ -126,6 +126,15 @@ def test_a_wider_model_than_is_timed_takes_longer_by_a_power_of_its_width(monkey
     assert told == pytest.approx(2 * 4**closed_form_cost.ITEMS_EXPONENT)
 
 
+def test_items_too_rare_for_it_cost_in_proportion_to_all_that_were_taken(monkeypatch):
+    log, config = some_log(300), TrainConfig(ease_items=10, **GIVEN)
+    taken = len(np.unique(log.item))
+    monkeypatch.setattr(closed_form_cost, "TIMED_REGRESSIONS", 10)
+    timed = len(range(0, taken, -(-taken // 10)))
+    told = cooccurrence_seconds(log, TEXT, 10, config, clock())
+    assert told == pytest.approx(2 * (1 + taken / timed))
+
+
 def test_rounds_of_the_heads_of_ratings_are_counted(monkeypatch):
     told = {"seconds": 0.0}
 
