@@ -267,7 +267,7 @@ class TrainConfig(Section):
     """Passes of the retrieval head over the examples."""
     pair_hidden: PositiveInt = 32
     """Hidden units of the point-wise ranker."""
-    pair_epochs: PositiveInt = 15
+    pair_epochs: PositiveInt = 30
     """Passes of the point-wise ranker over its examples."""
     pair_learning_rate: Positive = 3e-3
     """Of the point-wise ranker (AdamW), falling to 0."""

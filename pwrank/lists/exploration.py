@@ -6,6 +6,7 @@ the ranker knows more. Which kind holds what will be wanted differs between cata
 listed before they are first taken, or with it?), so they take turns.
 
 Not everybody wants such items: who hardly has any gets a third of the ranks that the dial allows.
+So does everybody in a log without times, where what is rare cannot be known to be new.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def explored_shares(histories: Histories, tonight: Explorable | None, dial: floa
     """(b,) share of each user's ranks that is kept: `dial` for those who take what is rare.
 
     An appetite is the share of rare items among what a user has had, shrunk towards everybody's.
-    Nothing is kept where there is nothing to explore.
+    It says something where items gather interactions as time goes by: a history without times, which
+    ends at 0 or before, gets the least. Nothing is kept where there is nothing to explore.
     """
     if tonight is None:
         return np.zeros(histories.num_users)
@@ -108,6 +110,8 @@ def explored_shares(histories: Histories, tonight: Explorable | None, dial: floa
     had_rare = np.bincount(user, weights=tonight.is_rare[item], minlength=histories.num_users)
     own = (had_rare + BELIEF * tonight.appetite) / (had + BELIEF)
     part: Shares = np.clip(RARER_THAN_HISTORY * own / FULL_APPETITE, LEAST_OF_DIAL, 1.0)
+    some = np.flatnonzero(histories.lengths)
+    part[some[histories.timestamp[histories.offsets[some + 1] - 1] <= 0]] = LEAST_OF_DIAL
     return dial * part
 
 

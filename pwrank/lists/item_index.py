@@ -86,6 +86,7 @@ def write_item_index(
         "cooccurrence.offsets": torch.from_numpy(table.cooccurrence.offsets),
         "cooccurrence.item": torch.from_numpy(table.cooccurrence.item),
         "cooccurrence.weight": torch.from_numpy(table.cooccurrence.weight),
+        "cooccurrence.walk": torch.from_numpy(table.cooccurrence.walk),
         "interactions": torch.from_numpy(interactions),
         "known": torch.from_numpy(known),
     }
@@ -121,6 +122,7 @@ def read_item_index(
             offsets=tensors["cooccurrence.offsets"].numpy(),
             item=tensors["cooccurrence.item"].numpy(),
             weight=tensors["cooccurrence.weight"].numpy(),
+            walk=tensors["cooccurrence.walk"].numpy(),
         ),
     )
     return item_index(

@@ -68,7 +68,7 @@ def cooccurrence_seconds(
     timed, tries = min(width, TIMED_ITEMS), []
     for _ in range(2):
         started = clock()
-        count_together(log, text, most_items=timed).model(usual_shape(config))
+        count_together(log, text, most_items=timed).weights(usual_shape(config))
         tries.append(clock() - started)
 
     def seconds(wide: int) -> float:

@@ -27,13 +27,23 @@ class Cooccurrence:
     item: IntArray
     """(k,) int64: columns, ascending in each row."""
     weight: FloatArray
-    """(k,) float32."""
+    """(k,) float32: EASE."""
+    walk: FloatArray
+    """(k,) float32: see `walk_weights`."""
 
     @property
     def matrix(self) -> sparse.csr_matrix:
-        """(n, n) scipy CSR sharing these arrays."""
+        """(n, n) scipy CSR of the weights, sharing these arrays."""
+        return self._as_matrix(self.weight)
+
+    @property
+    def walks(self) -> sparse.csr_matrix:
+        """(n, n) scipy CSR of the walks, sharing these arrays."""
+        return self._as_matrix(self.walk)
+
+    def _as_matrix(self, values: FloatArray) -> sparse.csr_matrix:
         n = len(self.offsets) - 1
-        return sparse.csr_matrix((self.weight, self.item, self.offsets), shape=(n, n))
+        return sparse.csr_matrix((values, self.item, self.offsets), shape=(n, n))
 
 
 @dataclass(frozen=True)
@@ -73,17 +83,15 @@ class TakenTogether:
             text=self.text[kept],
         )
 
-    def model(self, shape: CooccurrenceShape) -> Cooccurrence:
-        """EASE cut to `shape.keep` weights per item. Memory: m^2 * 20 bytes."""
+    def weights(self, shape: CooccurrenceShape) -> sparse.csr_matrix:
+        """(n, n) EASE cut to `shape.keep` weights per item. Memory: m^2 * 20 bytes."""
         weights = self._ease_weights(shape)
         rows, columns = np.nonzero(_telling(weights, self.count, shape.keep))
         lengths = np.zeros(self.num_items, np.int64)
         lengths[self.chosen] = np.bincount(rows, minlength=len(self.chosen))
-        return Cooccurrence(
-            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            item=self.chosen[columns].astype(np.int64),
-            weight=weights[rows, columns],
-        )
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        cells = (weights[rows, columns], self.chosen[columns].astype(np.int64), offsets)
+        return sparse.csr_matrix(cells, shape=(self.num_items, self.num_items))
 
     def _ease_weights(self, shape: CooccurrenceShape) -> FloatArray:
         gram = self.users.copy()

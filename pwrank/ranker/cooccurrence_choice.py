@@ -100,7 +100,7 @@ def choose_shape(
     wanted = targets(log, examples, together.num_items)
 
     def figure_of(shape: CooccurrenceShape) -> float:
-        return _mean_ndcg(history, wanted, together.model(shape).matrix)
+        return _mean_ndcg(history, wanted, together.weights(shape))
 
     best, highest = usual, None
     for name, values in grid.items():

@@ -149,7 +149,10 @@ class Ranker(nn.Module):
         self.preference: PreferenceModel | None = None
         """Heads `like` and `rating`; None for a log without ratings."""
         self.cooccurrence = Cooccurrence(
-            np.zeros(len(vocabulary) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+            offsets=np.zeros(len(vocabulary) + 1, np.int64),
+            item=np.zeros(0, np.int64),
+            weight=np.zeros(0, np.float32),
+            walk=np.zeros(0, np.float32),
         )
         nn.init.zeros_(self.prior_gate.weight)
         nn.init.zeros_(self.prior_gate.bias)
@@ -203,19 +206,20 @@ class Ranker(nn.Module):
 
     def _aligned_cooccurrence(self, identity: IntArray) -> Cooccurrence:
         """Rows and columns in the order of a catalogue; identity (n,), 0 = not in vocabulary."""
-        old = self.cooccurrence.matrix
+        old = self.cooccurrence
         rows = np.flatnonzero(identity > 0)
         place = np.full(len(self.vocabulary), -1, np.int64)
         place[identity[rows] - 1] = rows
-        coo = old.tocoo()
-        row, column = place[coo.row], place[coo.col]
+        row = place[np.repeat(np.arange(len(place)), np.diff(old.offsets))]
+        column = place[old.item]
         kept = (row >= 0) & (column >= 0)
         order = np.lexsort((column[kept], row[kept]))
         lengths = np.bincount(row[kept], minlength=len(identity))
         return Cooccurrence(
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             item=column[kept][order],
-            weight=coo.data[kept][order],
+            weight=old.weight[kept][order],
+            walk=old.walk[kept][order],
         )
 
     def read_histories(

@@ -27,6 +27,7 @@ from pwrank.ranker.pair_features import (
     PAIRWISE_FEATURES,
     SMALLEST_COOCCURRENCE,
     STRONGEST,
+    WALK,
     item_sides,
     user_features,
     user_sides,
@@ -62,7 +63,9 @@ class NightScorer:
         weight, linear = head.hidden.weight, _with_half(head.linear.weight[0], head)
         self._tables = {name: _array(table) for name, table in item_sides(items).items()}
         self._unit = _array(nn.functional.normalize(items.vectors, dim=1))
-        self._spoken_for = items.cooccurrence.item.astype(np.int32)
+        together = items.cooccurrence
+        self._spoken_for = together.item.astype(np.int32)
+        self._said = aligned(np.stack([together.weight, together.walk], axis=1))
         scaled = scorer.standardised(items.popularity, ITEM)
         self._item_hidden = _array(scaled @ weight[:, ITEM].T)
         self._item_score = _array(scaled @ linear[ITEM])
@@ -167,17 +170,17 @@ class NightScorer:
     def _add_cooccurrence(
         self, features: FloatArray, histories: Histories, candidates: IntArray
     ) -> None:
-        weights, names = self.items.cooccurrence, (*COOCCURRENCES, STRONGEST)
+        names = (*COOCCURRENCES, STRONGEST)
         columns = _columns(names)
         add_weights(
             histories.offsets,
             histories.item,
             np.array(list(COOCCURRENCES.values()), np.int64),
-            weights.offsets,
+            self.items.cooccurrence.offsets,
             self._spoken_for,
-            weights.weight,
+            self._said,
             candidates,
-            columns,
+            np.append(columns, _columns((WALK,))),
             features,
         )
         into = _columns(tuple(f"log_{name}" for name in names))

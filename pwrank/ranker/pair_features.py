@@ -41,6 +41,9 @@ COOCCURRENCES = {"cooccurrence": 0, "recent_cooccurrence": RECENT_ITEMS}
 STRONGEST = "strongest_cooccurrence"
 """The largest of these weights: one item of the history may say all; has a `log_` feature too."""
 
+WALK = "walk"
+"""Sum of the walks from the items of the history: see `walk_weights`."""
+
 OWN = ("own_count", "own_recency")
 """How often and how lately the user has had the item itself."""
 
@@ -53,6 +56,7 @@ PAIRWISE_FEATURES = (
     "log_recent_cooccurrence",
     "strongest_cooccurrence",
     "log_strongest_cooccurrence",
+    "walk",
     "text",
     "recent_text",
     *OWN,
@@ -134,6 +138,7 @@ def pairwise_features(users: UserTable, items: ItemTable, candidates: Tensor) ->
         history = users.histories.last(newest) if newest else users.histories
         columns[name] = _cooccurrence(history, matrix, candidates)
     columns[STRONGEST] = _strongest(users.histories, matrix, candidates)
+    columns[WALK] = _cooccurrence(users.histories, items.cooccurrence.walks, candidates)
     for name in (*COOCCURRENCES, STRONGEST):
         columns[f"log_{name}"] = torch.log(columns[name].clamp(min=0) + SMALLEST_COOCCURRENCE)
     columns |= dict(zip(OWN, _own(users.histories, len(items.vectors), candidates), strict=True))

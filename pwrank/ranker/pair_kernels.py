@@ -20,6 +20,8 @@ from pwrank.ranker.history import FloatArray, IntArray
 
 HALF, ONE, ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 LANES = 16
+SAID = 4
+"""Numbers kept for an item that a history speaks for: three, so that none crosses a line."""
 STRIP, AHEAD = 32, 8
 """So many candidates' hidden units are held at once; rows are asked for so many places ahead."""
 
@@ -72,33 +74,38 @@ def add_weights(
     newest: IntArray,
     offsets: IntArray,
     spoken_for: npt.NDArray[np.int32],
-    weight: FloatArray,
+    weights: FloatArray,
     rows: IntArray,
     columns: IntArray,
     out: FloatArray,
 ) -> None:
     """What the `newest[j]` (0: all) items of a history say for each candidate, in columns[j].
 
-    The last of `columns` gets the largest weight of all instead of a sum. User u had the items
-    history[history_offsets[u]:history_offsets[u + 1]], of which each counts once; item i has the
-    weights offsets[i]:offsets[i + 1]. Read from the newest backwards.
+    weights (k, 2): weight and walk. The last two of `columns` get the largest weight of all, and
+    the sum of walks. User u had the items history[history_offsets[u]:history_offsets[u + 1]], of
+    which each counts once; item i has the weights offsets[i]:offsets[i + 1]. Read from the newest
+    backwards.
     """
     items = len(offsets) - 1
-    # Sum and largest lie beside each other: one line of the cache for both.
-    said, met = np.zeros((items, 2), np.float32), np.full(items, -1, np.int64)
+    # Sum, largest and walks lie beside each other: one line of the cache for all.
+    said, met = np.zeros((items, SAID), np.float32), np.full(items, -1, np.int64)
+    flat = weights.reshape(-1)
     for user in range(len(rows)):
         start, end, added = history_offsets[user], history_offsets[user + 1], 0
         for at in range(end - 1, start - 1, -1):
             item, soon = history[at], history[max(at - 2, 0)]
             for k in range(offsets[soon], offsets[soon + 1], LANES):
-                prefetch(weight, k)
+                prefetch(flat, 2 * k)
+                prefetch(flat, 2 * k + LANES)
                 prefetch(spoken_for, k)
             if met[item] != user:
                 met[item] = user
                 added += offsets[item + 1] - offsets[item]
                 for k in range(offsets[item], offsets[item + 1]):
-                    said[spoken_for[k], 0] += weight[k]
-                    said[spoken_for[k], 1] = max(said[spoken_for[k], 1], weight[k])
+                    into = said[spoken_for[k]]
+                    into[0] += weights[k, 0]
+                    into[1] = max(into[1], weights[k, 0])
+                    into[2] += weights[k, 1]
             for j in range(len(newest)):
                 if newest[j] == end - at or (at == start and newest[j] > end - at):
                     _look_up(said, 0, rows[user], out[user, columns[j]])
@@ -106,6 +113,7 @@ def add_weights(
             if newest[j] == 0 or start == end:
                 _look_up(said, 0, rows[user], out[user, columns[j]])
         _look_up(said, 1, rows[user], out[user, columns[len(newest)]])
+        _look_up(said, 2, rows[user], out[user, columns[len(newest) + 1]])
         few = added < items // LANES  # else all of it is zeroed sooner, so many at once
         _clear(said, history[start:end] if few else history[:0], offsets, spoken_for)
 
@@ -119,8 +127,7 @@ def _clear(
         said[:] = ZERO
     for item in history:
         for k in range(offsets[item], offsets[item + 1]):
-            said[spoken_for[k], 0] = ZERO
-            said[spoken_for[k], 1] = ZERO
+            said[spoken_for[k]] = ZERO
 
 
 @compiled

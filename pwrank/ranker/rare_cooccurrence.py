@@ -26,6 +26,7 @@ from pwrank.ranker.cooccurrence import (
 )
 from pwrank.ranker.history import FloatArray, Histories, IntArray
 from pwrank.ranker.neighbour_kernels import count_among
+from pwrank.ranker.walks import walk_weights
 
 NEIGHBOURS = 100
 """Items that an item's weight is shared among; 200 found nothing more (CHANGELOG)."""
@@ -44,17 +45,18 @@ def learn_cooccurrence(
     none.
     """
     together = count_together(histories, text, most_items=exact_items)
-    exact, frequent = together.model(shape), np.zeros(len(text), np.bool_)
+    exact, frequent = together.weights(shape), np.zeros(len(text), np.bool_)
     frequent[together.chosen] = True
     interactions = user_item_matrix(histories, len(text))
     taken = np.flatnonzero(users_of_each(interactions))
     rare = regress_on_neighbours(interactions, text, shape, frequent, taken)
-    both = (exact.matrix + rare).tocsr()
+    both = (exact + rare).tocsr()
     both.sort_indices()
     return Cooccurrence(
         offsets=both.indptr.astype(np.int64),
         item=both.indices.astype(np.int64),
         weight=both.data.astype(np.float32),
+        walk=walk_weights(interactions, both),
     )
 
 

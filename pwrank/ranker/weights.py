@@ -30,6 +30,7 @@ def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     tensors["cooccurrence/offsets"] = torch.from_numpy(pairs.offsets)
     tensors["cooccurrence/item"] = torch.from_numpy(pairs.item)
     tensors["cooccurrence/weight"] = torch.from_numpy(pairs.weight)
+    tensors["cooccurrence/walk"] = torch.from_numpy(pairs.walk)
     if ranker.preference is not None:
         tensors |= ranker.preference.to_tensors()
     with replacing(folder / WEIGHTS_FILE) as temporary:
@@ -76,6 +77,7 @@ def _read(folder: Path) -> Ranker:
         offsets=tensors["cooccurrence/offsets"].numpy().astype(np.int64),
         item=tensors["cooccurrence/item"].numpy().astype(np.int64),
         weight=tensors["cooccurrence/weight"].numpy().astype(np.float32),
+        walk=tensors["cooccurrence/walk"].numpy().astype(np.float32),
     )
     ranker.preference = PreferenceModel.from_tensors(tensors)
     return ranker

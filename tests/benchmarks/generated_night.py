@@ -197,9 +197,9 @@ def _random_cooccurrence(config: TrainConfig, items: int) -> Cooccurrence:
     columns.sort(axis=1)
     lengths = np.zeros(items, np.int64)
     lengths[chosen] = keep
-    weight = rng.exponential(0.01, columns.size).astype(np.float32)
+    weight, walk = rng.exponential(0.01, (2, columns.size)).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Cooccurrence(offsets, columns.ravel().astype(np.int64), weight)
+    return Cooccurrence(offsets, columns.ravel().astype(np.int64), weight, walk)
 
 
 def _write_ranker(store: Store, config: TrainConfig, items: int) -> DatasetRef:

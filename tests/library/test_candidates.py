@@ -31,6 +31,7 @@ def speaking_for(num_items, weights):
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         item=np.array([other for _, other in pairs], np.int64),
         weight=np.array([weights[pair] for pair in pairs], np.float32),
+        walk=np.zeros(len(pairs), np.float32),
     )
 
 

@@ -51,7 +51,7 @@ def tastes_told() -> np.ndarray:
 
 def fit(log: Histories, reg: float, *, keep: int, items: int = ITEMS, most: int = ITEMS):
     together = count_together(log, np.zeros((items, 4), np.float32), most_items=most)
-    return together.model(CooccurrenceShape(reg, 0.0, keep)).matrix
+    return together.weights(CooccurrenceShape(reg, 0.0, keep))
 
 
 def whole(log: Histories, reg: float, text: np.ndarray | None = None) -> np.ndarray:
@@ -101,10 +101,10 @@ def test_rare_items_and_too_small_a_log_have_no_weights():
 def test_a_text_counts_as_users_more_who_took_what_reads_alike():
     log, text = history(), tastes_told()
     together = count_together(log, text, most_items=ITEMS)
-    found = together.model(CooccurrenceShape(20, 50.0, ITEMS)).matrix.toarray()
+    found = together.weights(CooccurrenceShape(20, 50.0, ITEMS)).toarray()
     apart = centred_text(text)
     assert np.allclose(found, whole(log, 20, np.sqrt(50.0) * apart), atol=1e-5)
-    plain = together.model(CooccurrenceShape(20, 0.0, ITEMS)).matrix.toarray()
+    plain = together.weights(CooccurrenceShape(20, 0.0, ITEMS)).toarray()
     alike = (apart @ apart.T > 0.5) & ~np.eye(ITEMS, dtype=bool)
     assert found[alike].mean() > plain[alike].mean()
 
@@ -169,7 +169,7 @@ def test_more_weights_are_kept_only_where_they_rank_better():
     usual = CooccurrenceShape(100.0, 0.0, 2)
     best = choose_shape(together, log, examples_of(log), usual, {"keep": (ITEMS,)})
     few, all_of_them = (
-        figure(log, together.model(CooccurrenceShape(100.0, 0.0, keep)).matrix.toarray())
+        figure(log, together.weights(CooccurrenceShape(100.0, 0.0, keep)).toarray())
         for keep in (2, ITEMS)
     )
     assert few != all_of_them

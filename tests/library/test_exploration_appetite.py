@@ -21,15 +21,15 @@ def tonight(interactions: np.ndarray) -> Explorable:
     return Explorable(nothing, nothing, rare, float(share))
 
 
-def histories(*items: list[int]) -> Histories:
-    """One history of items a user; -1 is an item that the catalogue lacks."""
+def histories(*items: list[int], first: int = 1) -> Histories:
+    """One history of items a user; -1 is an item that the catalogue lacks. first: unix seconds."""
     offsets = np.cumsum([0, *(len(each) for each in items)]).astype(np.int64)
     item = np.array([i for each in items for i in each], np.int64)
     size = len(item)
     return Histories(
         offsets=offsets,
         item=item,
-        timestamp=np.arange(size, dtype=np.int64),
+        timestamp=np.arange(size, dtype=np.int64) + first,
         event=np.zeros(size, np.int16),
         rating=np.full(size, np.nan, np.float32),
         weight=np.ones(size, np.float32),
@@ -51,6 +51,13 @@ def test_a_log_of_rare_items_gives_everybody_the_whole_dial():
     """An appetite is shrunk towards everybody's, so a newcomer has that of the catalogue."""
     shares = explored_shares(histories([], [3]), tonight(np.array([0, 1, 2, 3])), DIAL)
     np.testing.assert_allclose(shares, DIAL, rtol=1e-6)
+
+
+def test_without_times_everybody_who_has_a_history_gets_a_third():
+    """What is rare in such a log may be old; times that are not known lie before 1970."""
+    timeless = histories([], [3, 4] * 5, [0, 1], first=-20)
+    shares = explored_shares(timeless, tonight(np.array([9, 9, 9, 3, 2, 0])), DIAL)
+    np.testing.assert_allclose(shares, DIAL * np.array([1, LEAST_OF_DIAL, LEAST_OF_DIAL]))
 
 
 def test_items_that_the_catalogue_lacks_say_nothing():

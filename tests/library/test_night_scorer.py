@@ -21,6 +21,7 @@ from pwrank.ranker.pair_features import (
     OWN,
     PAIRWISE_FEATURES,
     STRONGEST,
+    WALK,
 )
 from pwrank.ranker.pair_kernels import add_logarithms, add_perceptron
 from pwrank.ranker.reason_kernels import find_reasons
@@ -88,7 +89,7 @@ def test_it_scores_as_the_reference_does(plain, fusion, activation):
 def test_every_pairwise_feature_is_declared_by_its_form():
     products = [name for names in INNER_PRODUCTS.values() for name in names]
     sums = [f"{log}{name}" for name in (*COOCCURRENCES, STRONGEST) for log in ("", "log_")]
-    assert sorted(PAIRWISE_FEATURES) == sorted([*products, *sums, *OWN])
+    assert sorted(PAIRWISE_FEATURES) == sorted([*products, *sums, WALK, *OWN])
 
 
 def test_candidates_that_are_none_change_nothing(plain):

@@ -77,7 +77,7 @@ def test_each_column_is_the_ridge_regression_on_its_neighbours(monkeypatch):
 def test_between_frequent_items_the_weights_are_exact_and_rare_ones_go_both_ways():
     log, frequent = long_tail(), 20
     together = count_together(log, NO_TEXT, most_items=frequent)
-    exact = together.model(CooccurrenceShape(RIDGE, 0.0, ITEMS)).matrix.toarray()
+    exact = together.weights(CooccurrenceShape(RIDGE, 0.0, ITEMS)).toarray()
     found, inner = learned(log, exact_items=frequent), np.zeros((ITEMS, ITEMS), bool)
     inner[np.ix_(together.chosen, together.chosen)] = True
     assert np.array_equal(found[inner], exact[inner])

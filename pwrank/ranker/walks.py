@@ -1,0 +1,41 @@
+"""How often a random walk goes from an item over a user who took it to another: RP3beta.
+
+EASE explains an item by all others at once; a walk asks each item of the history alone, and where
+histories are short or items rare it often knows better. The point-wise ranker reads both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from pwrank.ranker.history import FloatArray
+
+BLOCK = 256
+"""Items whose walks are followed together."""
+
+
+def walk_weights(interactions: sparse.csr_matrix, pairs: sparse.csr_matrix) -> FloatArray:
+    """(k,) float32 of the k entries of `pairs` (n, n): of a walk from the row to the column.
+
+    P(i -> user -> j) / sqrt(P(j)), where P(j) is the share of all interactions that j has: RP3beta
+    with alpha 1 and beta 1/2 (Paudel, Christoffel, Newell and Bernstein, ACM TiiS 2016), in a scale
+    that does not hang on the size of the log. interactions: (users, n) of ones. Memory: BLOCK * n *
+    8 bytes.
+    """
+    taken = np.asarray(interactions.sum(axis=1)).ravel()
+    count = np.maximum(np.asarray(interactions.sum(axis=0)).ravel(), 1.0)
+    popularity = count / max(float(interactions.nnz), 1.0)
+    steps = sparse.csr_matrix(sparse.diags_array(1.0 / np.maximum(taken, 1.0)) @ interactions)
+    takers = interactions.tocsc()
+    weights = np.empty(pairs.nnz, np.float32)
+    for first in range(0, pairs.shape[0], BLOCK):
+        last = min(first + BLOCK, pairs.shape[0])
+        here = slice(pairs.indptr[first], pairs.indptr[last])
+        if here.start == here.stop:
+            continue
+        reached = (takers[:, first:last].T @ steps).toarray()
+        row = np.repeat(np.arange(last - first), np.diff(pairs.indptr[first : last + 1]))
+        column = pairs.indices[here]
+        weights[here] = reached[row, column] / (count[first + row] * np.sqrt(popularity[column]))
+    return weights
