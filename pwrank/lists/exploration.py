@@ -99,8 +99,8 @@ def explored_shares(histories: Histories, tonight: Explorable | None, dial: floa
     """(b,) share of each user's ranks that is kept: `dial` for those who take what is rare.
 
     An appetite is the share of rare items among what a user has had, shrunk towards everybody's.
-    It says something where items gather interactions as time goes by: a history without times, which
-    ends at 0 or before, gets the least. Nothing is kept where there is nothing to explore.
+    It says something where items gather interactions as time goes by: a history without times,
+    which ends at 0 or before, gets the least. Nothing is kept where there is nothing to explore.
     """
     if tonight is None:
         return np.zeros(histories.num_users)

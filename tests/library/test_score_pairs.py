@@ -177,6 +177,11 @@ def test_heads_of_a_log_without_ratings_are_told_to_be_empty(tiny_world, command
         ("header.csv", b"user_id,item_id\n", "no rows"),
         ("p.csv", b"usr_id,item_id\na,b\n", r"no column 'user_id' .*did you mean 'usr_id'"),
         ("p.parquet", b"PAR1 this is not parquet", "cannot be read"),
+        (
+            "p.parquet.gz",
+            gzip.compress(b"PAR1"),
+            r"cannot be read \(parquet: .*\.parquet",
+        ),
         ("p.jsonl", b'{"user_id": 1,,}\n', "line 1 is not valid JSON"),
         ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n\n{"user_id": torn\n', "line 3 is not valid"),
         ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n[1, 2]\n', "line 2 is not a JSON object"),

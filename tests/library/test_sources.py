@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,14 @@ def test_what_is_not_parquet_is_told(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(SourceError, match=r"a\.parquet"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["a.parquet.gz", "A.PQ.GZ"])
+def test_packed_parquet_is_refused_as_parquet(tmp_path: Path, name: str) -> None:
+    pl.DataFrame({"user_id": [1], "item_id": [1], "timestamp": [1]}).write_parquet(tmp_path / "a")
+    (tmp_path / name).write_bytes(gzip.compress((tmp_path / "a").read_bytes()))
+    with pytest.raises(SourceError, match=rf"{re.escape(name)}: .*parquet"):
+        read(tmp_path / name)
 
 
 # --- id types ------------------------------------------------------------------------------
