@@ -291,7 +291,8 @@ class TrainConfig(Section):
     ease_text: NonNegative | None = None
     """Users in common that two texts alike are worth to it; None = the best on validation."""
     ease_keep: PositiveInt | None = None
-    """Most telling weights kept, so many per item on average; None = the better of 100 and 400."""
+    """Most telling of the exact weights kept, so many per item on average; None = the better of 100
+    and 400."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> TrainConfig:

@@ -6,7 +6,8 @@ the ranker knows more. Which kind holds what will be wanted differs between cata
 listed before they are first taken, or with it?), so they take turns.
 
 Not everybody wants such items: who hardly has any gets a third of the ranks that the dial allows.
-So does everybody in a log without times, where what is rare cannot be known to be new.
+So does everybody with a history in a log whose times are not known or not asked about: what is rare
+there need not be new.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ def explored_shares(histories: Histories, tonight: Explorable | None, dial: floa
     """(b,) share of each user's ranks that is kept: `dial` for those who take what is rare.
 
     An appetite is the share of rare items among what a user has had, shrunk towards everybody's.
-    It says something where items gather interactions as time goes by: a history without times,
-    which ends at 0 or before, gets the least. Nothing is kept where there is nothing to explore.
+    It says something where items gather interactions as time goes by: a history without times, or
+    read by its order, ends at 0 or before and gets the least. Nothing is kept where there is
+    nothing to explore.
     """
     if tonight is None:
         return np.zeros(histories.num_users)

@@ -30,6 +30,7 @@ from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import Ranker
 from pwrank.ranker.preference_training import MOST_USERS, learn_preference
 from pwrank.ranker.rare_cooccurrence import regress_on_neighbours
+from pwrank.ranker.walks import walk_weights
 
 TIMED_ITEMS = 3000
 """Of the co-occurrence model that is timed, at most: a second or two."""
@@ -39,7 +40,7 @@ ITEMS_EXPONENT = 2.6
 between 3,000 and 6,300 items."""
 
 TIMED_REGRESSIONS = 512
-"""Items of those too rare for it whose weights are timed, at most: a second or less."""
+"""Items whose regressions are timed, at most, where some are too rare for the rest: a second."""
 
 TIMED_LOG = 100_000
 """Interactions on which the heads of ratings are timed, at most: some seconds."""
@@ -68,21 +69,27 @@ def cooccurrence_seconds(
     timed, tries = min(width, TIMED_ITEMS), []
     for _ in range(2):
         started = clock()
-        count_together(log, text, most_items=timed).weights(usual_shape(config))
+        weights = count_together(log, text, most_items=timed).weights(usual_shape(config))
         tries.append(clock() - started)
+    started = clock()
+    walk_weights(user_item_matrix(log, len(text)), weights)
+    rest = clock() - started
 
     def seconds(wide: int) -> float:
         return min(tries) * math.pow(max(wide, 1) / max(timed, 1), ITEMS_EXPONENT)
 
     compared = _count_compared(log, width, config)
-    rare = _regression_seconds(log, text, usual_shape(config), width, clock)
-    return 2 * (seconds(width) + rare) + compared * seconds(min(width, MOST_ITEMS))
+    rest += _regression_seconds(log, text, usual_shape(config), width, clock)
+    return 2 * (seconds(width) + rest) + compared * seconds(min(width, MOST_ITEMS))
 
 
 def _regression_seconds(
     log: Histories, text: FloatArray, shape: CooccurrenceShape, width: int, clock: Clock
 ) -> float:
-    """Of the weights of all items but the `width` most frequent."""
+    """Of the weights to and from all items but the `width` most frequent.
+
+    From two samples, since some of it comes once, however many items there are.
+    """
     interactions = user_item_matrix(log, len(text))
     count = users_of_each(interactions)
     taken = np.flatnonzero(count)
@@ -90,13 +97,15 @@ def _regression_seconds(
         return 0.0
     frequent = np.zeros(len(count), np.bool_)
     frequent[taken_by_several(count, width)] = True
-    timed, tries = taken[:: -(-len(taken) // TIMED_REGRESSIONS)], []
+    timed = taken[:: -(-len(taken) // TIMED_REGRESSIONS)]
+    few, seconds = timed[: -(-len(timed) // 4)], []
     # The first may compile.
-    for _ in range(2):
+    for some in (few, few, timed):
         started = clock()
-        regress_on_neighbours(interactions, text, shape, frequent, timed)
-        tries.append(clock() - started)
-    return min(tries) * len(taken) / len(timed)
+        regress_on_neighbours(interactions, text, shape, frequent, some)
+        seconds.append(clock() - started)
+    each = max(0.0, seconds[2] - seconds[1]) / max(len(timed) - len(few), 1)
+    return seconds[1] + each * (len(taken) - len(few))
 
 
 def _count_compared(log: Histories, width: int, config: TrainConfig) -> int:

@@ -27,7 +27,7 @@ class Cooccurrence:
     item: IntArray
     """(k,) int64: columns, ascending in each row."""
     weight: FloatArray
-    """(k,) float32: EASE."""
+    """(k,) float32: EASE; to and from rare items a regression, see `regress_on_neighbours`."""
     walk: FloatArray
     """(k,) float32: see `walk_weights`."""
 
@@ -54,7 +54,7 @@ class CooccurrenceShape:
     text: float
     """Users in common that a cosine of 1 between two texts is worth."""
     keep: int
-    """Most telling weights kept, so many per item on average."""
+    """Most telling weights kept between frequent items, so many per item on average."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def user_item_matrix(histories: Histories, num_items: int) -> sparse.csr_matrix:
 
 def users_of_each(interactions: sparse.csr_matrix) -> FloatArray:
     """(n,) how many users have each item; interactions: see `user_item_matrix`."""
-    count: FloatArray = np.asarray(interactions.sum(axis=0)).ravel()
-    return count
+    # Sums of ones in float32 would stop at 2^24.
+    return np.bincount(interactions.indices, minlength=interactions.shape[1]).astype(np.float32)
 
 
 def taken_by_several(count: FloatArray, most: int) -> IntArray:

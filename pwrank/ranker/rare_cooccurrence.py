@@ -3,7 +3,7 @@
 A column of EASE is a ridge regression of who took an item on who took each of the others. For an
 item of a large catalogue nearly all of its weight lies on what is taken together with it, so that a
 regression on its nearest neighbours alone finds the same (as SLIM does with chosen features, Ning
-and Karypis, ICDM 2011), at a cost that grows with the items, not with their cube.
+and Karypis, ICDM 2011), at a cost that grows with the square of the items, not with their cube.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ def learn_cooccurrence(
     taken = np.flatnonzero(users_of_each(interactions))
     rare = regress_on_neighbours(interactions, text, shape, frequent, taken)
     both = (exact + rare).tocsr()
-    both.sort_indices()
     return Cooccurrence(
         offsets=both.indptr.astype(np.int64),
         item=both.indices.astype(np.int64),
@@ -69,9 +68,12 @@ def regress_on_neighbours(
 ) -> sparse.csr_matrix:
     """(n, n) weights, row = history item, column = one of `items`; none between frequent ones.
 
-    interactions: (users, n) of ones; frequent: (n,). Memory: BLOCK * (3 n + NEIGHBOURS^2) * 4 bytes
-    and the weights, at most NEIGHBOURS an item.
+    interactions: (users, n) of ones; frequent: (n,). Of equally near neighbours any are taken, the
+    same every time. Memory: BLOCK * (3 n + 5 NEIGHBOURS^2) * 4 bytes, two copies of the
+    interactions, 8 bytes a user, and the weights, at most NEIGHBOURS an item.
     """
+    if frequent[items].all():
+        return sparse.csr_matrix((len(frequent), len(frequent)), dtype=np.float32)
     solver = _Regressions(interactions, text, shape)
     rows, columns, weights = [], [], []
     for block, nearest in solver.neighbours_of(items):
@@ -83,11 +85,8 @@ def regress_on_neighbours(
         rows.append(nearest[some][kept])
         columns.append(np.broadcast_to(block[some, None], kept.shape)[kept])
         weights.append(found[kept])
-    n = len(solver.count)
-    if not weights:
-        return sparse.csr_matrix((n, n), dtype=np.float32)
     cells = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.csr_matrix(cells, shape=(n, n))
+    return sparse.csr_matrix(cells, shape=(len(frequent), len(frequent)))
 
 
 class _Regressions:
@@ -98,8 +97,10 @@ class _Regressions:
     ) -> None:
         self._taken = interactions
         self._takers = interactions.tocsc()
+        self._offsets = self._takers.indptr.astype(np.int64)
+        self._users = self._takers.indices.astype(np.int32)
         self._shape = shape
-        self._text = torch.from_numpy(centred_text(text))
+        self._text = torch.from_numpy(centred_text(text)) if shape.text else torch.empty(0)
         self.count = users_of_each(interactions)
 
     def neighbours_of(self, items: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
@@ -120,24 +121,18 @@ class _Regressions:
 
     def weights(self, items: IntArray, nearest: IntArray) -> FloatArray:
         """(b, w) float32: how much each of the nearest (b, w) speaks for its item (b,)."""
-        there = torch.from_numpy(nearest >= 0)
-        among = self._among(np.concatenate([nearest, items[:, None]], axis=1))
+        # In double precision, so that texts which read the same do not break a small ridge.
+        among = self._among(np.concatenate([nearest, items[:, None]], axis=1)).double()
         gram, together = among[:, :-1, :-1], among[:, :-1, -1:]
         gram.diagonal(dim1=1, dim2=2).add_(self._shape.ridge)
-        solved = torch.cholesky_solve(together, torch.linalg.cholesky(gram)).squeeze(-1)
-        found: FloatArray = solved.masked_fill_(~there, 0.0).numpy()
+        solved = torch.cholesky_solve(together, torch.linalg.cholesky(gram))
+        found: FloatArray = solved.squeeze(-1).float().numpy()
         return found
 
     def _among(self, chosen: IntArray) -> Tensor:
         """(b, w, w) float32: what shows that items of a row (b, w) belong together."""
         out = np.zeros((*chosen.shape, chosen.shape[1]), np.float32)
-        count_among(
-            self._takers.indptr.astype(np.int64),
-            self._takers.indices.astype(np.int32),
-            self._taken.shape[0],
-            chosen,
-            out,
-        )
+        count_among(self._offsets, self._users, self._taken.shape[0], chosen, out)
         among = torch.from_numpy(out)
         if self._shape.text:
             read = self._text[chosen.clip(0)] * torch.from_numpy(chosen >= 0).unsqueeze(-1)

@@ -28,6 +28,7 @@ from pwrank.ranker.examples import known_log, window_examples, window_start
 from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.history import Histories
 from pwrank.ranker.model import Ranker
+from pwrank.ranker.rare_cooccurrence import BLOCK, NEIGHBOURS, learn_cooccurrence
 
 SMALL_LOG = 12_000
 """Interactions of the small training: a dozen steps an epoch."""
@@ -36,7 +37,7 @@ COUNTED_LOG = 3_000
 """Interactions that are trained on to count, where all others are in the small training."""
 
 FEW_ITEMS = 300
-"""Of its co-occurrence model, which then takes next to nothing."""
+"""Between which its co-occurrence model is exact."""
 
 PRIOR_STEPS = 8
 EXPECTED_SHARE = 1 / 3
@@ -115,7 +116,8 @@ def measure_training(
     search = [marks[phase, done] for phase, done in marks if phase == "search"]
     epoch = (search[-1] - search[0]) / (len(search) - 1)
     begin = search[0] - started
-    before = max(0.0, begin - epoch) * config.prior_steps / PRIOR_STEPS
+    together = _small_cooccurrence_seconds(some, catalogue, small, clock)
+    before = max(0.0, begin - epoch - together) * config.prior_steps / PRIOR_STEPS
     window = max(0.0, marks["final", 1] - search[-1] - begin) * config.moments / small.moments
     items = items_together(log, config.ease_items)
     ease = cooccurrence_seconds(log, catalogue.text, items, config, clock)
@@ -130,6 +132,15 @@ def measure_training(
         small_best=figures["epochs"] if short else (figures["epochs"] + other_best) / 2,
         ranker=ranker,
     )
+
+
+def _small_cooccurrence_seconds(
+    some: Histories, catalogue: Catalogue, small: TrainConfig, clock: Clock
+) -> float:
+    """Of the co-occurrence model in the small training; that of the real one is timed apart."""
+    started = clock()
+    learn_cooccurrence(some, catalogue.text, usual_shape(small), exact_items=small.ease_items)
+    return clock() - started
 
 
 def _small(log: Histories, config: TrainConfig, *, share: float, seed: int) -> TrainConfig:
@@ -191,7 +202,9 @@ def training_bytes(items: int, together: int, config: TrainConfig) -> int:
     """Largest memory of a training above what the process holds before it, roughly.
 
     The co-occurrence model holds its square, its inverse, what each weight tells and an ordering
-    of that, for `together` items; an example holds a mark and a label for each item, and the
-    features of its candidates.
+    of that, for `together` items, and the neighbours of all, some items at a time; an example
+    holds a mark and a label for each item, and the features of its candidates.
     """
-    return 24 * together**2 + config.examples * (5 * items + 160 * config.candidates)
+    neighbours = items * (12 * BLOCK + 16 * NEIGHBOURS)
+    examples = config.examples * (5 * items + 160 * config.candidates)
+    return 24 * together**2 + neighbours + examples

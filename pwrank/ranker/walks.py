@@ -9,7 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from pwrank.ranker.cooccurrence import users_of_each
 from pwrank.ranker.history import FloatArray
+
+PER_CENT = np.float32(100.0)
 
 BLOCK = 256
 """Items whose walks are followed together."""
@@ -18,15 +21,13 @@ BLOCK = 256
 def walk_weights(interactions: sparse.csr_matrix, pairs: sparse.csr_matrix) -> FloatArray:
     """(k,) float32 of the k entries of `pairs` (n, n): of a walk from the row to the column.
 
-    P(i -> user -> j) / sqrt(P(j)), where P(j) is the share of all interactions that j has: RP3beta
-    with alpha 1 and beta 1/2 (Paudel, Christoffel, Newell and Bernstein, ACM TiiS 2016), in a scale
-    that does not hang on the size of the log. interactions: (users, n) of ones. Memory: BLOCK * n *
-    8 bytes.
+    In per cent, P(i -> user -> j) / sqrt(users of j): RP3beta with alpha 1 and beta 1/2 (Paudel,
+    Christoffel, Newell and Bernstein, ACM TiiS 2016). interactions: (users, n) of ones. Memory:
+    BLOCK * n * 12 bytes at most, and a copy of the interactions.
     """
-    taken = np.asarray(interactions.sum(axis=1)).ravel()
-    count = np.maximum(np.asarray(interactions.sum(axis=0)).ravel(), 1.0)
-    popularity = count / max(float(interactions.nnz), 1.0)
-    steps = sparse.csr_matrix(sparse.diags_array(1.0 / np.maximum(taken, 1.0)) @ interactions)
+    count = np.maximum(users_of_each(interactions), 1.0)
+    share = 1.0 / np.maximum(np.diff(interactions.indptr), 1).astype(np.float32)
+    steps = sparse.csr_matrix(sparse.diags_array(share) @ interactions)
     takers = interactions.tocsc()
     weights = np.empty(pairs.nnz, np.float32)
     for first in range(0, pairs.shape[0], BLOCK):
@@ -37,5 +38,6 @@ def walk_weights(interactions: sparse.csr_matrix, pairs: sparse.csr_matrix) -> F
         reached = (takers[:, first:last].T @ steps).toarray()
         row = np.repeat(np.arange(last - first), np.diff(pairs.indptr[first : last + 1]))
         column = pairs.indices[here]
-        weights[here] = reached[row, column] / (count[first + row] * np.sqrt(popularity[column]))
+        chance = reached[row, column] / count[first + row]
+        weights[here] = PER_CENT * chance / np.sqrt(count[column])
     return weights

@@ -98,6 +98,8 @@ def test_items_that_only_one_user_took_have_no_row():
 
 
 TEXT = np.zeros((ITEMS, 3), np.float32)
+WITH_WALKS = 2
+"""Ticks of a model: one for its weights, one for its walks."""
 GIVEN = {"ease_reg": 100.0, "ease_text": 30.0, "ease_keep": 50}
 
 
@@ -110,29 +112,37 @@ def test_items_that_nobody_took_take_no_square_of_memory():
 def test_the_choice_of_a_shape_costs_a_model_for_each_that_is_tried():
     told = cooccurrence_seconds(some_log(300), TEXT, ITEMS, TrainConfig(), clock())
     usual, keep = 1, 1
-    assert told == pytest.approx(2 + usual + len(RIDGES) + len(TEXTS) + keep)
+    assert told == pytest.approx(2 * WITH_WALKS + usual + len(RIDGES) + len(TEXTS) + keep)
 
 
 @pytest.mark.parametrize(("users", "given"), [(300, GIVEN), (20, {})])
 def test_a_shape_that_is_given_or_cannot_be_chosen_costs_nothing(users, given):
     config = TrainConfig(**given)
-    assert cooccurrence_seconds(some_log(users), TEXT, ITEMS, config, clock()) == 2
+    assert cooccurrence_seconds(some_log(users), TEXT, ITEMS, config, clock()) == 2 * WITH_WALKS
 
 
 def test_a_wider_model_than_is_timed_takes_longer_by_a_power_of_its_width(monkeypatch):
     monkeypatch.setattr(closed_form_cost, "TIMED_ITEMS", 10)
     config = TrainConfig(**GIVEN)
     told = cooccurrence_seconds(some_log(300), TEXT, ITEMS, config, clock())
-    assert told == pytest.approx(2 * 4**closed_form_cost.ITEMS_EXPONENT)
+    assert told == pytest.approx(2 * (4**closed_form_cost.ITEMS_EXPONENT + WITH_WALKS - 1))
 
 
 def test_items_too_rare_for_it_cost_in_proportion_to_all_that_were_taken(monkeypatch):
     log, config = some_log(300), TrainConfig(ease_items=10, **GIVEN)
     taken = len(np.unique(log.item))
     monkeypatch.setattr(closed_form_cost, "TIMED_REGRESSIONS", 10)
-    timed = len(range(0, taken, -(-taken // 10)))
-    told = cooccurrence_seconds(log, TEXT, 10, config, clock())
-    assert told == pytest.approx(2 * (1 + taken / timed))
+    asked = []
+
+    def regress(*args):
+        asked.append(len(args[-1]))
+        told["seconds"] += 3.0 + 0.5 * len(args[-1])
+
+    told = {"seconds": 0.0}
+    monkeypatch.setattr(closed_form_cost, "regress_on_neighbours", regress)
+    seconds = cooccurrence_seconds(log, TEXT, 10, config, lambda: told["seconds"])
+    assert seconds == pytest.approx(2 * (3.0 + 0.5 * taken))  # this clock only runs in regressions
+    assert max(asked) <= 10 < taken
 
 
 def test_rounds_of_the_heads_of_ratings_are_counted(monkeypatch):

@@ -28,6 +28,6 @@ def test_a_walk_is_a_step_to_a_user_and_one_to_an_item_and_counts_less_to_a_popu
         chance = sum(taken[user, other] / taken[user].sum() for user in takers) / max(
             len(takers), 1
         )
-        expected = chance / np.sqrt(max(taken[:, other].sum(), 1) / taken.sum())
-        assert weight == pytest.approx(expected, abs=1e-6)
+        expected = 100 * chance / np.sqrt(max(taken[:, other].sum(), 1))
+        assert weight == pytest.approx(expected, rel=1e-5)
     assert found.any()
