@@ -31,6 +31,12 @@ class Cooccurrence:
     walk: FloatArray
     """(k,) float32: see `walk_weights`."""
 
+    @classmethod
+    def empty(cls, num_items: int) -> Cooccurrence:
+        """Of n items, of which none speaks for another."""
+        nothing, numbers = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return cls(np.zeros(num_items + 1, np.int64), nothing, numbers, numbers)
+
     @property
     def matrix(self) -> sparse.csr_matrix:
         """(n, n) scipy CSR of the weights, sharing these arrays."""

@@ -148,12 +148,7 @@ class Ranker(nn.Module):
         self.calibrator = Calibrator()
         self.preference: PreferenceModel | None = None
         """Heads `like` and `rating`; None for a log without ratings."""
-        self.cooccurrence = Cooccurrence(
-            offsets=np.zeros(len(vocabulary) + 1, np.int64),
-            item=np.zeros(0, np.int64),
-            weight=np.zeros(0, np.float32),
-            walk=np.zeros(0, np.float32),
-        )
+        self.cooccurrence = Cooccurrence.empty(len(vocabulary))
         nn.init.zeros_(self.prior_gate.weight)
         nn.init.zeros_(self.prior_gate.bias)
         with torch.no_grad():
