@@ -83,10 +83,7 @@ def write_item_index(
         "retrieval": table.retrieval,
         "popularity": table.popularity,
         "text": table.text,
-        "cooccurrence.offsets": torch.from_numpy(table.cooccurrence.offsets),
-        "cooccurrence.item": torch.from_numpy(table.cooccurrence.item),
-        "cooccurrence.weight": torch.from_numpy(table.cooccurrence.weight),
-        "cooccurrence.walk": torch.from_numpy(table.cooccurrence.walk),
+        **table.cooccurrence.to_tensors("cooccurrence."),
         "interactions": torch.from_numpy(interactions),
         "known": torch.from_numpy(known),
     }
@@ -118,12 +115,7 @@ def read_item_index(
         retrieval=tensors["retrieval"],
         popularity=tensors["popularity"],
         text=tensors["text"],
-        cooccurrence=Cooccurrence(
-            offsets=tensors["cooccurrence.offsets"].numpy(),
-            item=tensors["cooccurrence.item"].numpy(),
-            weight=tensors["cooccurrence.weight"].numpy(),
-            walk=tensors["cooccurrence.walk"].numpy(),
-        ),
+        cooccurrence=Cooccurrence.from_tensors(tensors, "cooccurrence."),
     )
     return item_index(
         items,

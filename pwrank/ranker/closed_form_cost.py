@@ -54,7 +54,7 @@ Clock = Callable[[], float]
 
 
 def items_together(log: Histories, most: int) -> int:
-    """Items with a row in a co-occurrence model: those that two users took, at most so many."""
+    """Items between which co-occurrence is exact: those that two users took, at most so many."""
     items = int(log.item.max(initial=-1)) + 1
     return len(taken_by_several(users_of_each(user_item_matrix(log, items)), most))
 
@@ -62,7 +62,7 @@ def items_together(log: Histories, most: int) -> int:
 def cooccurrence_seconds(
     log: Histories, text: FloatArray, width: int, config: TrainConfig, clock: Clock
 ) -> float:
-    """Of the two co-occurrence models with rows for `width` of the items, and of their choice.
+    """Of the two co-occurrence models, exact between `width` of the items, and of their choice.
 
     text: (n, d) of all items.
     """

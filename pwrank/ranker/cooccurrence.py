@@ -7,12 +7,14 @@ as users more who took what reads alike (Jeunen, Van Balen and Goethals, RecSys 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from pwrank.ranker.catalogue import centred_text
 from pwrank.ranker.history import FloatArray, Histories, IntArray
@@ -36,6 +38,18 @@ class Cooccurrence:
         """Of n items, of which none speaks for another."""
         nothing, numbers = np.zeros(0, np.int64), np.zeros(0, np.float32)
         return cls(np.zeros(num_items + 1, np.int64), nothing, numbers, numbers)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> Cooccurrence:
+        """What `to_tensors` gave. Raises KeyError where an array is missing."""
+        return cls(**{field.name: tensors[prefix + field.name].numpy() for field in fields(cls)})
+
+    def to_tensors(self, prefix: str) -> dict[str, Tensor]:
+        """The arrays, sharing memory, by their names behind a prefix."""
+        return {
+            prefix + field.name: torch.from_numpy(getattr(self, field.name))
+            for field in fields(self)
+        }
 
     @property
     def matrix(self) -> sparse.csr_matrix:
@@ -129,7 +143,7 @@ def users_of_each(interactions: sparse.csr_matrix) -> FloatArray:
 
 
 def taken_by_several(count: FloatArray, most: int) -> IntArray:
-    """Rows, ascending, of at most so many most frequent items; one user shows no co-occurrence."""
+    """Rows, ascending, of at most so many most frequent items; one user shows too little."""
     chosen = np.sort(np.argsort(-count, kind="stable")[:most]).astype(np.int64)
     return chosen[count[chosen] > 1]
 

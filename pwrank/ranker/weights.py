@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -26,11 +25,7 @@ def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     """Write the ranker into a folder; returns the files, weights first."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model/{k}": v.detach().cpu().contiguous() for k, v in ranker.state_dict().items()}
-    pairs = ranker.cooccurrence
-    tensors["cooccurrence/offsets"] = torch.from_numpy(pairs.offsets)
-    tensors["cooccurrence/item"] = torch.from_numpy(pairs.item)
-    tensors["cooccurrence/weight"] = torch.from_numpy(pairs.weight)
-    tensors["cooccurrence/walk"] = torch.from_numpy(pairs.walk)
+    tensors |= ranker.cooccurrence.to_tensors("cooccurrence/")
     if ranker.preference is not None:
         tensors |= ranker.preference.to_tensors()
     with replacing(folder / WEIGHTS_FILE) as temporary:
@@ -73,11 +68,6 @@ def _read(folder: Path) -> Ranker:
     tensors = load_file(folder / WEIGHTS_FILE)
     model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
     ranker.load_state_dict(model)
-    ranker.cooccurrence = Cooccurrence(
-        offsets=tensors["cooccurrence/offsets"].numpy().astype(np.int64),
-        item=tensors["cooccurrence/item"].numpy().astype(np.int64),
-        weight=tensors["cooccurrence/weight"].numpy().astype(np.float32),
-        walk=tensors["cooccurrence/walk"].numpy().astype(np.float32),
-    )
+    ranker.cooccurrence = Cooccurrence.from_tensors(tensors, "cooccurrence/")
     ranker.preference = PreferenceModel.from_tensors(tensors)
     return ranker
