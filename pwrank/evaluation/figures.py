@@ -151,6 +151,8 @@ def _told(account: Mapping[str, int]) -> dict[str, int]:
         "outside_catalogue": "of them outside the catalogue (count as misses)",
         "seen_before": "left out as seen before",
         "repeated": "repeats collapsed",
+        "without_id": "without a user or item id of this lake",
+        "not_interest": "no interest by [clean]",
         "before_the_cut": "rows say they are from before that date (judged like the others)",
     }
     return {words[key]: account[key] for key in words if account.get(key)}

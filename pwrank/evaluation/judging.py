@@ -23,7 +23,7 @@ from pwrank.ranker.model_inputs import history_paths
 from pwrank.run import cut_of
 from pwrank.signatures import verify_publication
 from pwrank.store import Store
-from pwrank.user_files import read_user_file
+from pwrank.user_files import UserFile, read_user_file
 
 
 def judge(
@@ -35,15 +35,13 @@ def judge(
 ) -> Evaluation:
     """Judge the lists of one publication by the interactions in a file (csv, parquet, jsonl).
 
-    Rows that do not count as interest by `[clean]` are left out, as they are in training. Raises
-    SourceError if no row is left.
+    Rows that do not count as interest by `[clean]` are left out, as they are in training, and
+    counted as `not_interest`. Raises SourceError if there is nobody to judge.
     """
     verify_publication(store, publication)
-    brought = read_user_file(holdout, config, store.id_types() or IdTypes())
-    pairs = pl.DataFrame([brought.user_id, brought.item_id]).filter(_counts(brought.frame, config))
-    pairs = pairs.drop_nulls()
-    if pairs.is_empty():
-        raise SourceError(f"{holdout}: no row counts as interest by [clean]")
+    ids = store.id_types() or IdTypes()
+    brought = read_user_file(holdout, config, ids)
+    pairs = _pairs_of_interest(brought, config, ids)
     (catalogue_path,) = night.catalogue.file_paths(store.lake)
     catalogue = pl.read_parquet(catalogue_path)
     hashes = catalogue["content_hash"].unique()
@@ -60,8 +58,32 @@ def judge(
         seed=config.seed,
         time_zone=config.time_zone,
     )
-    early = _rows_before(brought.frame, cut_of(as_of, config.time_zone), config)
-    return replace(judged, account={**judged.account, "before_the_cut": early})
+    if not judged.account["users_judged"]:
+        raise SourceError(
+            f"{holdout}: nobody to judge: every row ({judged.account['seen_before']:,} pairs) "
+            f"is of an item that the user had before {as_of}, which [score] exclude_seen keeps "
+            "out of lists; bring what came later"
+        )
+    account = {
+        **judged.account,
+        "holdout_rows": brought.frame.height,
+        "not_interest": brought.frame.height - pairs.height,
+        "before_the_cut": _rows_before(brought.frame, cut_of(as_of, config.time_zone), config),
+    }
+    return replace(judged, account=account)
+
+
+def _pairs_of_interest(brought: UserFile, config: Config, ids: IdTypes) -> pl.DataFrame:
+    """`user_id, item_id` of the rows that count as interest, null where it is no id of the lake."""
+    pairs = pl.DataFrame([brought.user_id, brought.item_id]).filter(_counts(brought.frame, config))
+    if pairs.is_empty():
+        raise SourceError(f"{brought.path}: no row counts as interest by [clean]")
+    if pairs.drop_nulls().is_empty():
+        raise SourceError(
+            f"{brought.path}: no row has a user and an item; in this lake user ids are "
+            f"{ids.user.value}, item ids {ids.item.value}"
+        )
+    return pairs
 
 
 def _rows_before(frame: pl.DataFrame, cut: datetime, config: Config) -> int:

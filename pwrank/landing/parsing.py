@@ -211,13 +211,19 @@ def _apply_rules(
                 verdicts.reject(as_text(values).str.contains(rule.matches), rule.reason)
             except pl.exceptions.PolarsError as error:
                 raise ConfigError(
-                    f"{place}: matches = {rule.matches!r}: {first_line(error)}"
+                    f"{place}: matches = {rule.matches!r}: {_wrong_with_pattern(error)}"
                 ) from None
         numbers = as_text(values).str.strip_chars().cast(pl.Float64, strict=False)
         if rule.below is not None:
             verdicts.reject(numbers < rule.below, rule.reason)
         if rule.above is not None:
             verdicts.reject((numbers > rule.above) & ~numbers.is_nan(), rule.reason)
+
+
+def _wrong_with_pattern(error: pl.exceptions.PolarsError) -> str:
+    # The pattern is drawn over several lines; what is wrong with it comes after "error:".
+    said = re.search(r"^error: (.+)$", str(error), re.MULTILINE)
+    return said[1] if said else first_line(error)
 
 
 def _attributes(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pwrank.report.night import report_path
@@ -130,6 +131,44 @@ def test_interactions_of_before_the_date_are_told_when_lists_are_judged(
     assert answer["judged_by"] == "later.csv"
     page = report_path(world.store, AS_OF).read_text(encoding="utf-8")
     assert "later interactions of the file later.csv" in page
+
+
+def test_rows_that_lists_are_not_judged_by_are_counted(published_world, command, tmp_path):
+    world = World(tmp_path / "world", published_world.model)
+    shutil.copytree(published_world.folder, world.folder)
+    world.configure(clean={"positive_events": ["buy"]})
+    held_out, seen = tmp_path / "later.csv", _seen_pair(world)
+    later = [seen, ("u01", "003"), ("u01", "003"), ("", "004"), ("u01", "005")]
+    events = ["buy", "buy", "buy", "buy", "view"]
+    rows = [f"{user},{item},{e}" for (user, item), e in zip(later, events, strict=True)]
+    held_out.write_text("\n".join(["user_id,item_id,event", *rows]), encoding="utf-8")
+    told = command("evaluate", "--config", world.config_file, "--holdout", held_out, "--json")
+    assert told.code == 0, told.err
+    account = json.loads(told.out)["account"]
+    parts = ("not_interest", "without_id", "repeated", "seen_before", "relevant")
+    assert [account[name] for name in parts] == [1, 1, 1, 1, 1]
+    assert account["holdout_rows"] == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        (None, ["later.csv: nobody to judge", "[score] exclude_seen", "bring what came later"]),
+        (("", "004"), ["no row has a user and an item", "user ids are string"]),
+    ],
+)
+def test_lists_that_nobody_judges_are_no_figure(published_world, command, tmp_path, row, parts):
+    held_out = tmp_path / "later.csv"
+    line = ",".join(row or _seen_pair(published_world))
+    held_out.write_text(f"user_id,item_id\n{line}\n", encoding="utf-8")
+    told = command("evaluate", "--config", published_world.config_file, "--holdout", held_out)
+    told.refuses(parts)
+    assert not report_path(published_world.store, AS_OF).exists()
+
+
+def _seen_pair(world: World) -> tuple[str, str]:
+    (path, *_) = sorted(world.store.lake.glob("histories/**/*.parquet"))
+    return pl.read_parquet(path).select("user_id", "item_id").row(0)
 
 
 @pytest.mark.parametrize("name", ["run", "backfill", "train"])
