@@ -25,12 +25,13 @@ from pwrank.ranker.pair_features import (
     ITEM_FEATURES,
     OWN,
     PAIRWISE_FEATURES,
+    RECENT_ITEMS,
     SMALLEST_COOCCURRENCE,
     STRONGEST,
+    USER_FEATURES,
+    USER_POPULARITY,
     WALK,
     item_sides,
-    user_features,
-    user_sides,
 )
 from pwrank.ranker.pair_kernels import (
     add_logarithms,
@@ -41,7 +42,9 @@ from pwrank.ranker.pair_kernels import (
 )
 from pwrank.ranker.pair_scorer import LIMIT, Head
 from pwrank.ranker.reason_kernels import find_reasons
+from pwrank.ranker.popularity import FEATURE_NAMES
 from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
+from pwrank.ranker.user_kernels import add_recent_text, add_user_features
 
 FUSED = len(PAIRWISE_FEATURES)
 """Column behind the pairwise features: what the fusion adds to the score."""
@@ -49,6 +52,9 @@ FUSED = len(PAIRWISE_FEATURES)
 PAIR = slice(0, len(PAIRWISE_FEATURES))
 ITEM = slice(PAIR.stop, PAIR.stop + len(ITEM_FEATURES))
 USER = slice(ITEM.stop, None)
+
+FOLLOWED = np.array([FEATURE_NAMES.index(name) for name in USER_POPULARITY.values()], np.int64)
+"""Columns of an item's popularity whose means are features of a user."""
 
 
 class NightScorer:
@@ -60,17 +66,19 @@ class NightScorer:
         scorer = ranker.pair_scorer
         self._head = head = scorer.head
         self._readout = head.readout.weight[0]
+        self._readouts = tuple(_array(self._readout))
         weight, linear = head.hidden.weight, _with_half(head.linear.weight[0], head)
         self._tables = {name: _array(table) for name, table in item_sides(items).items()}
         self._unit = _array(nn.functional.normalize(items.vectors, dim=1))
         together = items.cooccurrence
         self._spoken_for = together.item.astype(np.int32)
         self._said = aligned(np.stack([together.weight, together.walk], axis=1))
+        self._popularity = _array(items.popularity)
         scaled = scorer.standardised(items.popularity, ITEM)
         self._item_hidden = _array(scaled @ weight[:, ITEM].T)
         self._item_score = _array(scaled @ linear[ITEM])
-        self._center = tuple(_array(scorer.center[PAIR]))
-        self._scale = tuple(_array(1 / scorer.spread[PAIR]))
+        self._center, self._scale = _array(scorer.center[PAIR]), _array(1 / scorer.spread[PAIR])
+        self._features = tuple(self._center)
         self._weights, self._linear = _array(weight[:, PAIR].T), _array(linear[PAIR])
 
     @torch.no_grad()
@@ -86,7 +94,7 @@ class NightScorer:
     @torch.no_grad()
     def logit(self, users: UserTable, candidates: IntArray) -> Tensor:
         """(b, c) float32: `Ranker.score(...).logit`."""
-        own = user_features(users, self.items)
+        own = self._user_features(users)
         raw = np.zeros(candidates.shape, np.float32)
         asked = np.flatnonzero((candidates >= 0).any(axis=1))
         if len(asked):  # a block is filled up with users of whom nothing is asked
@@ -140,19 +148,36 @@ class NightScorer:
         )
         add_perceptron(
             features,
-            self._center,
+            self._features,
             candidates,
             self._item_hidden,
             _array(hidden),
             self._weights,
-            tuple(_array(self._readout)),
+            self._readouts,
             out,
         )
+
+    def _user_features(self, users: UserTable) -> Tensor:
+        """`user_features` of the users."""
+        own, batch = torch.empty(len(users.vectors), len(USER_FEATURES)), users.batch
+        own[:, 0] = torch.log1p(users.lengths)
+        read = (batch.item.numpy(), batch.mask.numpy(), batch.rating.numpy())
+        add_user_features(*read, self._popularity, FOLLOWED, own.numpy())
+        return own
+
+    def _user_sides(self, users: UserTable) -> dict[str, Tensor]:
+        """`user_sides` of the users."""
+        text = torch.empty(len(users.text), len(INNER_PRODUCTS["text"]), users.text.shape[1])
+        text[:, 0] = users.text
+        read = (users.batch.item.numpy(), users.batch.mask.numpy())
+        add_recent_text(*read, self._tables["text"], RECENT_ITEMS, text.numpy())
+        taste, popularity = users.vectors.unsqueeze(1), users.gates.unsqueeze(1)
+        return {"taste": taste, "popularity": popularity, "text": text}
 
     def _add_products(self, features: FloatArray, users: UserTable, candidates: IntArray) -> None:
         """Inner products, the fusion among them where it is one, else by the fusion itself."""
         fusion, scale = self._head.fusion, self._head.fusion_scale
-        sides = user_sides(users, self.items)
+        sides = self._user_sides(users)
         columns = {table: _columns(members) for table, members in INNER_PRODUCTS.items()}
         if isinstance(fusion, InnerProductFusion):
             query = (scale * fusion.query(users.vectors)).unsqueeze(1)

@@ -66,7 +66,10 @@ PAIRWISE_FEATURES = (
 ITEM_FEATURES = FEATURE_NAMES
 """Features of the item alone."""
 
-USER_FEATURES = ("user_log_length", "user_popularity", "user_item_age", "user_rating")
+USER_POPULARITY = {"user_popularity": "lift_infd", "user_item_age": "log_age"}
+"""Features that are means over what was read of a history, and of which feature of its items."""
+
+USER_FEATURES = ("user_log_length", *USER_POPULARITY, "user_rating")
 """Columns of `user_features`."""
 
 PAIR_FEATURES = (*PAIRWISE_FEATURES, *ITEM_FEATURES, *USER_FEATURES)
@@ -83,7 +86,7 @@ def user_features(users: UserTable, items: ItemTable) -> Tensor:
     """(b, len(USER_FEATURES)) float32: how much, how popular, how new, how well rated."""
     mask = users.batch.mask.float()
     count = mask.sum(dim=1).clamp(min=1)
-    told = (items.popularity[:, FEATURE_NAMES.index(name)] for name in ("lift_infd", "log_age"))
+    told = (items.popularity[:, FEATURE_NAMES.index(name)] for name in USER_POPULARITY.values())
     loved, age = (column[users.batch.item] * mask for column in told)
     rating = torch.nan_to_num(users.batch.rating)
     rated = (~torch.isnan(users.batch.rating)).float().sum(dim=1)

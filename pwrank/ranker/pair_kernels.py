@@ -189,8 +189,8 @@ def add_own_places(
 def score_pairs(
     features: FloatArray,
     rows: IntArray,
-    center: tuple[np.float32, ...],
-    scale: tuple[np.float32, ...],
+    center: FloatArray,
+    scale: FloatArray,
     limit: np.float32,
     item_score: FloatArray,
     user_score: FloatArray,
