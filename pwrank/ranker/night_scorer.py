@@ -41,8 +41,8 @@ from pwrank.ranker.pair_kernels import (
     score_pairs,
 )
 from pwrank.ranker.pair_scorer import LIMIT, Head
-from pwrank.ranker.reason_kernels import find_reasons
 from pwrank.ranker.popularity import FEATURE_NAMES
+from pwrank.ranker.reason_kernels import find_reasons
 from pwrank.ranker.user_blocks import BLOCK_USERS, block_table, user_blocks
 from pwrank.ranker.user_kernels import add_recent_text, add_user_features
 

@@ -13,7 +13,7 @@ RATINGS_OF_NOBODY, SMALLEST_NORM = np.float32(3.0), np.float32(1e-12)
 
 
 @compiled
-def add_user_features(
+def add_user_features(  # noqa: PLR0917 - numba takes arguments by position
     item: IntArray,
     mask: npt.NDArray[np.bool_],
     rating: FloatArray,

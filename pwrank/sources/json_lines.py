@@ -140,9 +140,18 @@ def _series(name: str, values: list[Any]) -> pl.Series:
 def _spelled(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return "|".join(value)
+    if isinstance(value, list):
+        # Several paths of categories come as a list of lists.
+        parts = list(_parts(value))
+        if all(isinstance(part, str) for part in parts):
+            return "|".join(dict.fromkeys(parts) if parts != value else parts)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _parts(value: list[Any]) -> Iterator[Any]:
+    """What a list holds, and what the lists in it hold."""
+    for part in value:
+        yield from part if isinstance(part, list) else [part]
 
 
 def _no_rows(file: SourceFile, source: SourceConfig) -> pl.DataFrame:

@@ -117,6 +117,15 @@ def test_a_nested_id_in_json_lines_is_set_aside(tmp_path: Path) -> None:
     assert "item_id" in batch.rejects["raw"][0]
 
 
+def test_lists_in_json_lines_are_names_and_lists_of_lists_paths_of_them(tmp_path: Path) -> None:
+    paths = ('["x", "y"]', '[["x", "y"], ["x", "z"]]', '[["x"], {"a": 1}]', "[]", "[[1]]")
+    text = "".join(
+        f'{{"user_id": "u", "item_id": "i", "timestamp": 1, "where": {path}}}\n' for path in paths
+    )
+    rows = read(written(tmp_path / "a.jsonl", text)).rows
+    assert rows["where"].to_list() == ["x|y", "x|y|z", '[["x"], {"a": 1}]', "", "[[1]]"]
+
+
 def test_keys_may_appear_and_vanish_between_the_batches_of_json_lines(tmp_path: Path) -> None:
     text = '{"user_id":1,"item_id":1,"timestamp":1}\n{"user_id":2,"item_id":2,"rating":3}\n'
     batch = read(written(tmp_path / "a.jsonl", text), batch_rows=1)
