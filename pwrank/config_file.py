@@ -18,6 +18,9 @@ from pwrank.errors import ConfigError, without_credentials
 
 ENVIRONMENT_PREFIX = "PWRANK__"
 
+FEW_KEYS = 12
+"""So many keys of a section are all told where none is near to an unknown one."""
+
 Location = tuple[int | str, ...]
 """Sections and key, as pydantic tells where an error is."""
 
@@ -172,14 +175,16 @@ def _reason(details: dict[str, Any], location: list[str]) -> str:
 
 
 def _hint(key: str, sections: list[str]) -> str:
-    """Where an unknown key belongs, else the key of its section that is nearest; '' if none is."""
+    """Where an unknown key belongs, else the nearest key of its section, else all if few; or ''."""
     if places := [_header(place) for place in _places_of(key, Config)]:
         return f"; {key!r} stands {' and '.join(places)}"
     keys = _valid_keys(sections)
     near = difflib.get_close_matches(key, keys, n=1) or [
         name for name in keys if name in key.split("_")
     ]
-    return f"; did you mean {near[0]!r}?" if near else ""
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known there: {', '.join(keys)}" if len(keys) <= FEW_KEYS else ""
 
 
 def _places_of(key: str, model: type[BaseModel], *sections: str) -> Iterator[tuple[str, ...]]:

@@ -18,7 +18,7 @@ from pwrank.config import TrainConfig
 from pwrank.ranker.cooccurrence import CooccurrenceShape, TakenTogether, count_together
 from pwrank.ranker.examples import Examples, sample, seen, targets, window_examples
 from pwrank.ranker.history import FloatArray, Histories
-from pwrank.ranker.trial import K, ndcg
+from pwrank.ranker.trial import ndcg
 
 USUAL = CooccurrenceShape(ridge=300.0, text=0.0, keep=100)
 """Where there is too little to choose by."""
@@ -35,6 +35,9 @@ every item of a history."""
 FEWEST_EXAMPLES = 100
 MOST_ITEMS = 4000
 """Most frequent items that the choice is made with: it hardly depends on the rest."""
+
+RANKS = 100
+"""Ranks that count. The first ten tell two ridges apart no better than chance does."""
 
 BATCH = 256
 
@@ -91,7 +94,7 @@ def choose_shape(
     usual: CooccurrenceShape,
     grid: Grid,
 ) -> CooccurrenceShape:
-    """The shape with the highest NDCG@10 on new items; of equals the one tried first.
+    """The shape with the highest NDCG@100 on new items; of equals the one tried first.
 
     together: none of the examples' targets in it. examples: of `log`.
     Also where repeats count: what a user takes again, features of its own tell.
@@ -129,9 +132,9 @@ def _mean_ndcg(
 
 
 def _best_places(history: sparse.csr_matrix, weights: sparse.csr_matrix) -> npt.NDArray[np.int64]:
-    """(b, K) items that histories (b, n) speak for, best first, their own items left out."""
+    """(b, RANKS) items that histories (b, n) speak for, best first, their own items left out."""
     scores = np.where(history.toarray() > 0, -np.inf, (history @ weights).toarray())
-    k = min(K, scores.shape[1])
+    k = min(RANKS, scores.shape[1])
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
     return np.take_along_axis(top, order, 1)

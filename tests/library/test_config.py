@@ -51,6 +51,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path):
     assert "unknown key 'clean.reject.0.match'; did you mean 'matches'?" in told
 
 
+def test_the_keys_of_a_small_section_are_told_where_none_is_near(tmp_path):
+    told = refusal(tmp_path, MINIMAL + "[[clean.reject]]\nreason='r'\ncolumn='c'\npattern='x'\n")
+    known = "reason, column, table, matches, below, above"
+    assert f"unknown key 'clean.reject.0.pattern'; known there: {known}" in told
+    told = refusal(tmp_path, MINIMAL + "[train]\nxyz = 1\n")
+    assert told.endswith("unknown key 'train.xyz'")
+
+
 def test_an_unknown_key_that_another_section_has_is_refused_with_its_place(tmp_path):
     told = refusal(tmp_path, MINIMAL + "[runtime]\ntime_zone = 'UTC'\n")
     where = "'time_zone' stands at the top, before every [section] and in [source]"
@@ -63,7 +71,8 @@ def test_an_unknown_key_that_another_section_has_is_refused_with_its_place(tmp_p
     ):
         assert told_of in told
     assert refusal(tmp_path, MINIMAL + "[score]\ntop_k = 5\n").endswith("did you mean 'k'?")
-    assert refusal(tmp_path, MINIMAL + "[score]\nwhatever = 5\n").endswith("'score.whatever'")
+    told = refusal(tmp_path, MINIMAL + "[score]\nwhatever = 5\n")
+    assert "'score.whatever'; known there: k, candidates, " in told
 
 
 def test_an_unknown_section_is_refused_with_the_nearest_name(tmp_path):
