@@ -32,7 +32,11 @@ MOST_WEIGHTS = 1_500_000
 """What is tried beside the usual number of weights, per item and in all: scoring reads those of
 every item of a history."""
 
-FEWEST_EXAMPLES = 100
+FEWEST_EXAMPLES, MOST_EXAMPLES = 100, 3000
+LONG_HISTORY = 5
+"""Interactions from which on an example counts, where there are enough such: of who has had less,
+popularity knows as much, and they prefer whatever is nearest to it."""
+
 MOST_ITEMS = 4000
 """Most frequent items that the choice is made with: it hardly depends on the rest."""
 
@@ -79,12 +83,17 @@ def shape_of(  # noqa: PLR0917 - what it is chosen from
     """
     usual = usual_shape(config)
     examples = window_examples(log, start, cuts=1, splits=0, after=0, rng=rng)
-    some = sample(examples, config.validation_users, rng)
+    some = sample(_with_long_histories(log, examples), MOST_EXAMPLES, rng)
     if len(some.user) < FEWEST_EXAMPLES:
         return usual
     together = count_together(past, text, most_items=config.ease_items)
     grid = grid_of(config, len(together.chosen))
     return choose_shape(together.most_frequent(MOST_ITEMS), log, some, usual, grid)
+
+
+def _with_long_histories(log: Histories, examples: Examples) -> Examples:
+    long = np.flatnonzero(examples.end - log.offsets[examples.user] >= LONG_HISTORY)
+    return examples if len(long) < FEWEST_EXAMPLES else examples.take(long)
 
 
 def choose_shape(
