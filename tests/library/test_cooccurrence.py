@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pwrank.config import TrainConfig
+from pwrank.ranker import cooccurrence_choice
 from pwrank.ranker.batching import training_chunks
 from pwrank.ranker.catalogue import centred_text
 from pwrank.ranker.cooccurrence import (
@@ -15,6 +16,7 @@ from pwrank.ranker.cooccurrence import (
 )
 from pwrank.ranker.cooccurrence_choice import (
     FEWEST_EXAMPLES,
+    LONG_HISTORY,
     MOST_KEPT,
     MOST_WEIGHTS,
     RIDGES,
@@ -197,6 +199,20 @@ def test_too_few_users_choose_nothing():
     few = history().select(np.arange(FEWEST_EXAMPLES - 1))
     rng = np.random.default_rng(0)
     assert shape_of(TrainConfig(), few.before(START), few, START, tastes_told(), rng) == USUAL
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_who_had_little_has_no_say_where_enough_had_more(monkeypatch, many):
+    told = []
+    monkeypatch.setattr(cooccurrence_choice, "choose_shape", lambda *given: told.append(given[2]))
+    log = history()
+    cut = 450 if many else 250  # by when one in two had five; everybody two or three
+    rng = np.random.default_rng(0)
+    shape_of(TrainConfig(), log.before(cut), log, cut, NO_TEXT, rng)
+    had = told[0].end - log.offsets[told[0].user]
+    everybody = np.bincount(log.user[log.timestamp < cut])
+    assert 0 < len(had) < len(everybody) or not many
+    assert sorted(had) == sorted(everybody[everybody >= LONG_HISTORY] if many else everybody)
 
 
 def test_an_epoch_of_a_long_log_is_some_of_it_and_another_part_every_time():
