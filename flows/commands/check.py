@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flows.commands import Answer, add_config, plain, today
 
 if TYPE_CHECKING:
-    from pwrank.planning.source_check import FileCheck, TableCheck
+    from pwrank.planning.table_check import FileCheck, TableCheck
     from pwrank.store import Store
 
 FILES_SHOWN = 10
@@ -102,6 +102,11 @@ def _told(table: "TableCheck") -> list[str]:
             "  reject rules that set none of these rows aside: "
             f"{', '.join(plain(name) for name in table.idle_rules)}"
             " (`below` and `above` compare numbers only)"
+        )
+    if table.unknown_items:
+        lines.append(
+            f"  {table.unknown_items:,} of {table.usable:,} with an item that the catalogue lacks: "
+            "they are never ranked"
         )
     return [*lines, *_order_told(table)]
 

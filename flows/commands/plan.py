@@ -48,7 +48,7 @@ def stage_lines(plan: "NightPlan") -> list[str]:
 
 def _line(stage: "StagePlan") -> str:
     seconds = "?" if stage.seconds is None else f"{stage.seconds:,.1f}"
-    if stage.seconds_most:
+    if stage.seconds_most and round(stage.seconds_most) > (stage.seconds or 0):
         seconds += f" to {stage.seconds_most:,.0f}"
     peak = f"{stage.peak_bytes // 1_000_000:,}" if stage.peak_bytes else "?"
     work = ", ".join(_counts(stage.work))

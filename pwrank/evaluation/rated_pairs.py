@@ -60,7 +60,8 @@ def judge_ratings(
 ) -> dict[str, Any]:
     """Figures with bootstrap intervals over users, by ranker. See the module.
 
-    Raises SourceError where the file has no rating, or the night's log had none.
+    Pairs that the night's log had rated are left out: training has seen them. Raises SourceError
+    where that or a lack of ratings leaves nothing, or where the night's log had none.
     """
     ranker = read_ranker(store.lake, night.model)
     if ranker.preference is None:
@@ -70,6 +71,13 @@ def judge_ratings(
     if kept.is_empty():
         raise SourceError(
             f"{path}: no row has a user, an item and a rating; name them under [source.columns]"
+        )
+    usable = kept.height
+    kept = kept.join(_rated_before(store, night), on=["user_id", "item_id"], how="anti")
+    if kept.is_empty():
+        raise SourceError(
+            f"{path}: each of its {usable:,} rated pairs was rated before {night.model.as_of} too, "
+            "so that training has seen it; bring pairs that the lake does not have"
         )
     predicted = {
         "pwrank": kept["pwrank"].to_numpy(),
@@ -91,13 +99,21 @@ def judge_ratings(
     }
     return {
         "pairs": kept.height,
-        "skipped": pairs.height - kept.height,
+        "skipped": pairs.height - usable,
+        "rated_before": usable - kept.height,
         "users": kept["user_id"].n_unique(),
         "like_threshold": threshold,
         "liked_share": float(liked.mean()),
         "calibration_noise": finite(calibration_noise(reliability(liked, likes["pwrank"]))),
         "rankers": rankers,
     }
+
+
+def _rated_before(store: Store, night: NightRefs) -> pl.DataFrame:
+    """user_id, item_id of what the night's log had rated."""
+    rows = pl.scan_parquet(history_paths(store, night.histories))
+    rated = rows.filter(pl.col("rating").is_not_nan())
+    return rated.select("user_id", "item_id").unique().collect()
 
 
 def _with_heads(
@@ -129,7 +145,8 @@ def ratings_table(figures: Mapping[str, Any]) -> str:
     """The same for people."""
     about = (
         f"{figures['pairs']:,} pairs of {figures['users']:,} users, "
-        f"{figures['skipped']:,} rows without id or rating left out; "
+        f"{figures['skipped']:,} rows without id or rating and {figures['rated_before']:,} that "
+        "training has seen left out; "
         f"liked = rated {figures['like_threshold']:g} or more ({figures['liked_share']:.0%}); "
         f"calibration error of perfect probabilities {figures['calibration_noise']:.3f}"
     )

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
 
 import polars as pl
 
 from pwrank.config import Config
+from pwrank.datasets import IdTypes
 from pwrank.errors import SourceError
 from pwrank.landing.drops import Pending, pending_files, read_drops
 from pwrank.landing.land import (
@@ -25,7 +25,8 @@ from pwrank.landing.land import (
 )
 from pwrank.landing.parsing import PARSERS
 from pwrank.landing.suppression import read_suppression
-from pwrank.planning.source_sample import Rejected, Sample, read_sample
+from pwrank.planning.source_sample import Sample, read_sample
+from pwrank.planning.table_check import FileCheck, TableCheck
 from pwrank.run import cut_of
 from pwrank.sources import LINE_COLUMN, SourceFile, Table, column_roles, list_files
 from pwrank.store import Store
@@ -37,6 +38,7 @@ from pwrank.views.catalogue import (
     refuse_useless,
 )
 from pwrank.views.file_order import OrderEvidence, by_chance
+from pwrank.views.histories import only_strangers
 
 FILE_ROWS = 10_000
 """Looked at of a file, at most."""
@@ -48,52 +50,6 @@ TABLE_ROWS = 1_000_000
 """Of so many files together, about."""
 
 SAME_WITHOUT_TIME = ("user_id", "item_id", "event", "rating", "weight")
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """What the first rows of one file look like."""
-
-    file: str
-    rows: int
-    usable: int
-    whole: bool
-    """Whether the file has no other rows."""
-    rejected: tuple[Rejected, ...]
-    refusal: str | None
-    """Why a run will refuse it; None if it will not, as far as these rows tell."""
-
-    @property
-    def may_be_better(self) -> bool:
-        """Whether it is refused for what these rows are like, while all its rows may not be so."""
-        return self.refusal is not None and self.rows > 0 and not self.whole
-
-
-@dataclass(frozen=True)
-class TableCheck:
-    """What the first rows of the files of one table look like."""
-
-    table: Table
-    files: int
-    rows: int
-    usable: int
-    rejected: Mapping[str, int]
-    example: Mapping[str, Any]
-    """The first usable row of the newest file with rows, as JSON values; empty without one."""
-    unused: tuple[str, ...]
-    """Columns of that file that no role, reject rule or text template names."""
-    idle_rules: tuple[str, ...]
-    """Reasons of the reject rules that set none of the rows looked at aside."""
-    has_times: bool
-    """False where the interactions have no timestamps."""
-    by_chance: str
-    """Why the rows of a user are in no order; '' where times or files tell it."""
-    repeats: int
-    """Rows that equal an earlier one and are kept, since they have no times."""
-    checked: tuple[FileCheck, ...]
-    """The newest ones."""
-    refusals: tuple[str, ...]
-    """Why a run will refuse the table: what each file tells, then what they tell together."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +78,24 @@ def check_source(config: Config, *, as_of: date, now: datetime) -> list[TableChe
     """
     store, files = Store(config.lake), list_files(config.source)
     drops = [drop for table in PARSERS for drop in read_drops(store, table)]
-    ids = lake_id_types(store, drops, files, config.source)
+    try:
+        ids, unreadable = lake_id_types(store, drops, files, config.source), None
+    except SourceError as error:  # most likely of one file, which tells it itself below
+        ids, unreadable = IdTypes(), error
     suppression = read_suppression(store)
 
     def read(file: SourceFile, rows: int) -> Sample:
         return read_sample(file, config, ids=ids, suppression=suppression, now=now, most_rows=rows)
 
     source = _Source(config, tuple(files), as_of, read)
-    return [_check_table(source, table) for table in PARSERS if source.of_table(table)]
+    looked_at = [_check_table(source, table) for table in PARSERS if source.of_table(table)]
+    samples = {check.table: found for check, found in looked_at}
+    if unreadable and not any(check.refusals for check, _ in looked_at):
+        raise unreadable
+    return [_beside_catalogue(source, check, samples) for check, _ in looked_at]
 
 
-def _check_table(source: _Source, table: Table) -> TableCheck:
+def _check_table(source: _Source, table: Table) -> tuple[TableCheck, list[Sample]]:
     files, config = source.of_table(table), source.config
     looked_at = files[-MOST_FILES:]
     drops, rules = read_drops(source.store, table), parse_key(config, table)
@@ -152,7 +115,7 @@ def _check_table(source: _Source, table: Table) -> TableCheck:
     with_rows = [sample for sample in samples if sample.rows_in]
     newest = next(reversed(with_rows or samples), None)
     has_times = table != "interactions" or newest is None or _names_times(newest, config)
-    return TableCheck(
+    told = TableCheck(
         table=table,
         files=len(files),
         rows=sum(check.rows for check in checked),
@@ -168,9 +131,29 @@ def _check_table(source: _Source, table: Table) -> TableCheck:
         has_times=has_times,
         by_chance="" if has_times else _by_chance(samples, config),
         repeats=0 if has_times else _repeats(samples, config),
+        unknown_items=None,
         checked=tuple(checked),
         refusals=tuple(dict.fromkeys(refusals)),
     )
+    return told, samples
+
+
+def _beside_catalogue(
+    source: _Source, check: TableCheck, samples: Mapping[Table, Sequence[Sample]]
+) -> TableCheck:
+    """Interactions counted by whether the catalogue has their items."""
+    items = samples.get("items", ())
+    if check.table != "interactions" or not check.usable or not _all_items(source, items):
+        return check
+    known = pl.concat([sample.rows["item_id"] for sample in items]).unique(maintain_order=True)
+    taken = pl.concat([sample.rows["item_id"] for sample in samples["interactions"]])
+    unknown = taken.filter(~taken.is_in(known.implode()))
+    check = replace(check, unknown_items=len(unknown))
+    landed = any(drop.files for drop in read_drops(source.store, "interactions"))
+    whole = len(check.checked) == check.files and all(file.whole for file in check.checked)
+    if len(unknown) < len(taken) or landed or not whole or not len(known):
+        return check
+    return replace(check, refusals=(*check.refusals, str(only_strangers(unknown, known))))
 
 
 def _check_file(
@@ -248,13 +231,18 @@ def _refuse_catalogue(source: _Source, samples: Sequence[Sample]) -> None:
     cut = cut_of(source.as_of, config.time_zone)
     rows = pl.concat([sample.rows for sample in samples])
     catalogue = catalogue_rows(rows.filter(known_before(cut)), config.clean, template)
-    here = {sample.file.name for sample in samples if sample.whole}
-    files = {file.name for file in source.of_table("items")}
-    landed = (drop for drop in read_drops(source.store, "items") if drop.files)
-    if here == files | {drop.source_file for drop in landed}:
+    if _all_items(source, samples):
         if rows.is_empty():
             raise no_usable_items()
         refuse_useless(catalogue, source.as_of)
+
+
+def _all_items(source: _Source, samples: Sequence[Sample]) -> bool:
+    """Whether these are all rows of items that a run would know."""
+    here = {sample.file.name for sample in samples if sample.whole}
+    files = {file.name for file in source.of_table("items")}
+    landed = (drop for drop in read_drops(source.store, "items") if drop.files)
+    return here == files | {drop.source_file for drop in landed}
 
 
 def _names_times(sample: Sample, config: Config) -> bool:

@@ -108,12 +108,16 @@ def strangers(paths: Sequence[Path], known_items: pl.Series) -> pl.DataFrame:
 def refuse_strangers(histories: DatasetRef, unknown: pl.DataFrame, known_items: pl.Series) -> None:
     """Raise SourceError if no interaction is with an item of the catalogue: a wrong column."""
     if unknown.height == histories.rows:
-        ours, theirs = known_items[0], unknown["item_id"][0]
-        raise SourceError(
-            f"no interactions with known items: the {histories.rows:,} interactions have item ids "
-            f"such as {theirs!r}, the {len(known_items):,} items of the catalogue such as "
-            f"{ours!r}; let source.columns.item_id and items_item_id name columns of like ids"
-        )
+        raise only_strangers(unknown["item_id"], known_items)
+
+
+def only_strangers(unknown: pl.Series, known_items: pl.Series) -> SourceError:
+    """For interactions with items (m,) of which none is among those of the catalogue (n,)."""
+    return SourceError(
+        f"no interactions with known items: the {len(unknown):,} interactions have item ids "
+        f"such as {unknown[0]!r}, the {len(known_items):,} items of the catalogue such as "
+        f"{known_items[0]!r}; let source.columns.item_id and items_item_id name columns of like ids"
+    )
 
 
 class _Split:

@@ -13,6 +13,7 @@ from pwrank.errors import SourceError
 from pwrank.evaluation.rated_pairs import METRICS, judge_ratings, ratings_table
 from pwrank.evaluation.rating_baselines import chance_of_a_like
 from pwrank.lists.pairs import score_pairs
+from pwrank.ranker.model_inputs import history_paths
 from pwrank.user_files import read_user_file
 from tests.library.tiny_world import stage_night
 
@@ -29,6 +30,13 @@ def judged(night, path):
     return judge_ratings(night.run.store, night.run.config, night.refs, path)
 
 
+def rated_in_the_log(night):
+    """Pairs of the histories that have a rating."""
+    files = history_paths(night.run.store, night.refs.histories)
+    rated = pl.read_parquet(files).drop_nulls("rating")
+    return set(rated.select("user_id", "item_id").rows())
+
+
 @pytest.fixture
 def brought(tmp_path):
     def write(frame=PAIRS):
@@ -43,10 +51,29 @@ def test_the_figures_are_those_of_the_scores_that_the_command_gives(night, broug
     told = judged(night, path)
     pairs = read_user_file(path, night.run.config, IdTypes())
     heads = score_pairs(night.run.store, night.refs, pairs, heads=True)
-    gap = (PAIRS["rating"] - heads["rating"].cast(pl.Float64)).drop_nulls().to_numpy()
+    seen = rated_in_the_log(night)
+    new = [(user, item) not in seen for user, item, _ in PAIRS.iter_rows()]
+    gap = PAIRS["rating"] - heads["rating"].cast(pl.Float64)
+    gap = gap.filter(pl.Series(new)).drop_nulls().to_numpy()
     assert told["rankers"]["pwrank"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(gap**2)))
     assert told["rankers"]["pwrank"]["mae"]["value"] == pytest.approx(np.abs(gap).mean())
-    assert (told["pairs"], told["skipped"], told["users"]) == (42, 1, 8)
+    assert (told["pairs"], told["skipped"], told["users"]) == (sum(new) - 1, 1, 8)
+    assert told["rated_before"] == len(PAIRS) - sum(new) > 0
+
+
+def test_pairs_that_training_has_seen_are_left_out_and_refused_where_there_are_no_others(
+    night, brought
+):
+    known = pl.DataFrame(
+        [(*pair, 3.0) for pair in sorted(rated_in_the_log(night))],
+        schema=PAIRS.schema,
+        orient="row",
+    )
+    told = judged(night, brought(pl.concat([known, PAIRS.tail(3)])))
+    assert (told["pairs"], told["rated_before"], told["skipped"]) == (2, len(known), 1)
+    assert f"1 rows without id or rating and {len(known)} that training has" in ratings_table(told)
+    with pytest.raises(SourceError, match=rf"each of its {len(known)} rated pairs was rated befo"):
+        judged(night, brought(known))
 
 
 def test_every_ranker_has_every_figure_and_an_interval_around_it(night, brought):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
+from pwrank.errors import SourceError
 from pwrank.landing.suppression import Suppression, write_record
 from pwrank.planning import source_check
 from pwrank.planning.source_check import check_source
@@ -175,3 +177,43 @@ def test_who_was_forgotten_is_not_shown(tiny_world):
     assert told.usable == 0
     assert told.rejected[0] == Rejected("forgotten", 1, 2, '""')
     assert told.rejected[1].raw == '""'
+
+
+def test_interactions_with_items_that_the_catalogue_lacks_are_counted(tiny_world, command):
+    assert look(tiny_world)["interactions"].unknown_items == 0
+    tiny_world.write_drop("2024-03-09.csv", [ROW, ("u", "stranger", *ROW[2:])])
+    told = look(tiny_world)["interactions"]
+    assert (told.unknown_items, told.refusals) == (1, ())
+    out = command("check", "--config", tiny_world.config_file).out
+    assert f"  1 of {told.usable} with an item that the catalogue lacks: they are never" in out
+
+
+def test_a_catalogue_with_other_ids_is_refused_as_a_run_refuses_it(tiny_world):
+    tiny_world.write_items([row | {"item_id": f"SKU-{row['item_id']}"} for row in some_items()])
+    found = look(tiny_world)
+    (told,) = found["interactions"].refusals
+    assert "no interactions with known items" in told
+    assert found["interactions"].unknown_items == found["interactions"].usable
+    with pytest.raises(SourceError, match="no interactions with known items: the ") as refused:
+        stage_night(tiny_world.run())
+    assert "items of the catalogue such as 'SKU-0" in told
+    assert told.partition(";")[2] == str(refused.value).partition(";")[2]
+
+
+def test_of_a_catalogue_that_is_looked_at_in_part_nothing_is_told(tiny_world, monkeypatch):
+    monkeypatch.setattr(source_check, "FILE_ROWS", 5)
+    assert look(tiny_world)["interactions"].unknown_items is None
+
+
+def test_every_table_is_told_where_ids_cannot_be(tiny_world, command):
+    tiny_world.configure(source={"columns": {"item_id": "sku"}})
+    for path in tiny_world.drops.iterdir():
+        path.unlink()
+    pl.DataFrame({"user_id": [1], "item_id": [2], "timestamp": [3]}).write_parquet(
+        tiny_world.drops / "a.parquet"
+    )
+    told = command("check", "--config", tiny_world.config_file, "--json")
+    assert told.code == 2
+    found = {table["table"]: table["refusals"] for table in json.loads(told.out)}
+    assert all("no column 'sku'" in refusals[0] for refusals in found.values())
+    assert set(found) == {"interactions", "items"}
