@@ -142,10 +142,13 @@ def _split_at(log: Histories, moment: int) -> Examples:
 def _split_newcomers(
     log: Histories, start: int, splits: int, after: int, rng: np.random.Generator
 ) -> Examples:
-    """Users without a row before `start`, split at random rows."""
+    """Users without a row before `start`, split at random rows, the first among them.
+
+    So what is ranked for somebody of whom nothing is known is learned, too.
+    """
     later = np.bincount(log.user[log.timestamp >= start], minlength=log.num_users)
     users = np.repeat(np.flatnonzero((later == log.lengths) & (later > 1)), splits)
-    jump = rng.integers(1, np.maximum(log.lengths[users], 2))
+    jump = rng.integers(0, log.lengths[users])
     end = log.offsets[users] + jump
     end, first = np.unique(end, return_index=True)
     users = users[first]
