@@ -48,7 +48,7 @@ def stage_lines(plan: "NightPlan") -> list[str]:
 
 def _line(stage: "StagePlan") -> str:
     seconds = "?" if stage.seconds is None else f"{stage.seconds:,.1f}"
-    if stage.seconds_most and round(stage.seconds_most) > (stage.seconds or 0):
+    if stage.seconds_most and round(stage.seconds_most) > round(stage.seconds or 0):
         seconds += f" to {stage.seconds_most:,.0f}"
     peak = f"{stage.peak_bytes // 1_000_000:,}" if stage.peak_bytes else "?"
     work = ", ".join(_counts(stage.work))
@@ -85,7 +85,7 @@ def total_seconds(plan: "NightPlan", at_once: int) -> tuple[float | None, float 
 def _total(plan: "NightPlan", seconds: float | None, most: float | None) -> str:
     if seconds is None or most is None:
         return f"{plan.as_of}: how long it takes is not known before the first night"
-    longest = f", {most:,.0f} s at most" if most > seconds else ""
+    longest = f", {most:,.0f} s at most" if round(most) > round(seconds) else ""
     return (
         f"{plan.as_of}: about {seconds:,.0f} s{longest}, and some seconds to start; "
         f"{plan.measured}. `pwrank run` shows on its page what became of it."

@@ -60,7 +60,7 @@ def judge_ratings(
 ) -> dict[str, Any]:
     """Figures with bootstrap intervals over users, by ranker. See the module.
 
-    Pairs that the night's log had rated are left out: training has seen them. Raises SourceError
+    Pairs that the night's log had rated are left out: it knew them. Raises SourceError
     where that or a lack of ratings leaves nothing, or where the night's log had none.
     """
     ranker = read_ranker(store.lake, night.model)
@@ -76,8 +76,8 @@ def judge_ratings(
     kept = kept.join(_rated_before(store, night), on=["user_id", "item_id"], how="anti")
     if kept.is_empty():
         raise SourceError(
-            f"{path}: each of its {usable:,} rated pairs was rated before {night.model.as_of} too, "
-            "so that training has seen it; bring pairs that the lake does not have"
+            f"{path}: each of its {usable:,} rated pairs was rated before {night.histories.as_of} "
+            "too, so that the night knew it; bring pairs that the lake does not have"
         )
     predicted = {
         "pwrank": kept["pwrank"].to_numpy(),
@@ -146,7 +146,7 @@ def ratings_table(figures: Mapping[str, Any]) -> str:
     about = (
         f"{figures['pairs']:,} pairs of {figures['users']:,} users, "
         f"{figures['skipped']:,} rows without id or rating and {figures['rated_before']:,} that "
-        "training has seen left out; "
+        "the night knew left out; "
         f"liked = rated {figures['like_threshold']:g} or more ({figures['liked_share']:.0%}); "
         f"calibration error of perfect probabilities {figures['calibration_noise']:.3f}"
     )

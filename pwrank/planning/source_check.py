@@ -143,7 +143,8 @@ def _beside_catalogue(
 ) -> TableCheck:
     """Interactions counted by whether the catalogue has their items."""
     items = samples.get("items", ())
-    if check.table != "interactions" or not check.usable or not _all_items(source, items):
+    told_of = check.table == "interactions" and check.usable and items
+    if not told_of or not _all_items(source, items):
         return check
     known = pl.concat([sample.rows["item_id"] for sample in items]).unique(maintain_order=True)
     taken = pl.concat([sample.rows["item_id"] for sample in samples["interactions"]])

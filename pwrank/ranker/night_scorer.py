@@ -78,7 +78,7 @@ class NightScorer:
         self._item_hidden = _array(scaled @ weight[:, ITEM].T)
         self._item_score = _array(scaled @ linear[ITEM])
         self._center, self._scale = _array(scorer.center[PAIR]), _array(1 / scorer.spread[PAIR])
-        self._features = tuple(self._center)
+        self._features = tuple(self._center)  # for its length: see `add_perceptron`
         self._weights, self._linear = _array(weight[:, PAIR].T), _array(linear[PAIR])
 
     @torch.no_grad()

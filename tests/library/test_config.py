@@ -72,7 +72,8 @@ def test_an_unknown_key_that_another_section_has_is_refused_with_its_place(tmp_p
         assert told_of in told
     assert refusal(tmp_path, MINIMAL + "[score]\ntop_k = 5\n").endswith("did you mean 'k'?")
     told = refusal(tmp_path, MINIMAL + "[score]\nwhatever = 5\n")
-    assert "'score.whatever'; known there: k, candidates, " in told
+    keys = "k, candidates, shards, exclude_seen, active_days, reasons"
+    assert told.endswith(f"unknown key 'score.whatever'; known there: {keys}")
 
 
 def test_an_unknown_section_is_refused_with_the_nearest_name(tmp_path):
