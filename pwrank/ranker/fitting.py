@@ -196,7 +196,7 @@ def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float
         ranker, evidence, examples, epochs=epochs, learning_rate=0.03, rng=rng
     )
     vectors = ranker.item_table(evidence.catalogue, evidence.activity.features(start)).vectors
-    blocks = prepare_blocks(ranker, evidence, examples, depth=config.candidates)
+    blocks = prepare_blocks(ranker, evidence, examples, depth=config.candidates, rng=fit.rng(8))
     figures["pair_loss"] = fit_scorer(
         ranker,
         blocks,

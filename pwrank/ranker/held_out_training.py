@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from pwrank.ranker.losses import LOSSES, softmax_loss
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
 from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, user_features
 from pwrank.ranker.popularity import ItemActivity
-from pwrank.ranker.proposals import propose
+from pwrank.ranker.proposals import propose, propose_some_by_chance
 
 BLOCK_USERS = 200
 """Examples that are prepared together."""
@@ -163,13 +164,22 @@ def fit_retrieval_head(
 
 @torch.no_grad()
 def prepare_blocks(
-    ranker: Ranker, evidence: Evidence, examples: Examples, *, depth: int
+    ranker: Ranker,
+    evidence: Evidence,
+    examples: Examples,
+    *,
+    depth: int,
+    rng: np.random.Generator | None = None,
 ) -> list[PairBlock]:
-    """Candidates as the nightly run would retrieve them, with features and labels."""
+    """Candidates as the nightly run would retrieve them, with features and labels.
+
+    With `rng`, some of them by chance: see `proposals.propose_some_by_chance`.
+    """
+    find = propose if rng is None else partial(propose_some_by_chance, rng=rng)
     blocks = []
     for part, items, users in tables_of(ranker, evidence, examples):
         excluded = excluded_items(evidence, part, ranker.device)
-        candidates = propose(users, items, excluded, depth=depth, repeats=evidence.repeats)
+        candidates = find(users, items, excluded, depth=depth, repeats=evidence.repeats)
         blocks.append(
             PairBlock(
                 users=users.vectors,

@@ -14,6 +14,12 @@ from pwrank.ranker.popularity import FEATURE_NAMES
 PROPOSED_BY = ("lift_1d", "lift_4d", "lift_16d", "lift_infd")
 """Popularity features whose highest items are among the examples' candidates."""
 
+BY_CHANCE = 1 / 6
+"""Share of an example's candidates that are drawn from what comes behind the others."""
+
+FURTHER = 4
+"""They come from among the first so many times as many as there are candidates in all."""
+
 
 @torch.no_grad()
 def propose(
@@ -24,6 +30,46 @@ def propose(
     The scorer must have met what is popular now, what goes with the history and what retrieval
     alone prefers, also where the fitted retrieval does not rank them high; with `repeats`, also
     the history itself.
+    """
+    order = _in_turn(users, items, excluded, depth=depth, repeats=repeats)
+    return order.topk(min(depth, order.shape[1]), dim=1, largest=False).indices
+
+
+@torch.no_grad()
+def propose_some_by_chance(
+    users: UserTable,
+    items: ItemTable,
+    excluded: Tensor,
+    *,
+    depth: int,
+    rng: np.random.Generator,
+    repeats: bool = False,
+) -> Tensor:
+    """(b, depth) int64: as `propose`, but the last sixth drawn from what comes behind the others.
+
+    A scorer that has met only what some view ranks high trusts the one view that speaks for an item
+    against all the others; a night gives it more candidates than it learns from.
+    """
+    further = min(FURTHER * depth, excluded.shape[1])
+    best = depth - round(depth * BY_CHANCE)
+    if further <= depth:
+        return propose(users, items, excluded, depth=depth, repeats=repeats)
+    order = _in_turn(users, items, excluded, depth=further, repeats=repeats)
+    found = order.topk(further, dim=1, largest=False).indices
+    chance = torch.from_numpy(rng.random((len(found), further - best), np.float32))
+    chance = chance.to(found.device)
+    # What may not be ranked is behind all else; it is drawn only where there is nothing else.
+    chance = chance - excluded.gather(1, found[:, best:]).to(chance.dtype)
+    drawn = best + chance.topk(depth - best, dim=1).indices
+    return torch.cat([found[:, :best], found.gather(1, drawn)], dim=1)
+
+
+def _in_turn(
+    users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int, repeats: bool
+) -> Tensor:
+    """(b, n) int64: the best place at which a view ranks an item, `depth` = no view does before.
+
+    One more where it may not be ranked.
     """
     dim = items.vectors.shape[1]
     views = [users.retrieval @ items.retrieval.T, users.vectors @ items.retrieval[:, :dim].T]
@@ -42,8 +88,7 @@ def propose(
     for name in PROPOSED_BY:
         top, among = _rising(items.popularity[:, FEATURE_NAMES.index(name)], excluded, depth)
         best.scatter_reduce_(1, top, among, "amin")
-    best.masked_fill_(excluded, depth + 1)
-    return best.topk(depth, dim=1, largest=False).indices
+    return best.masked_fill_(excluded, depth + 1)
 
 
 def _rising(column: Tensor, excluded: Tensor, depth: int) -> tuple[Tensor, Tensor]:

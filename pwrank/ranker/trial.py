@@ -23,7 +23,7 @@ from pwrank.ranker.proposals import PROPOSED_BY
 K = 10
 """Ranks that count."""
 
-DEPTH = 300
+DEPTH = 500
 """Items that retrieval proposes to the point-wise ranker."""
 
 Gains = npt.NDArray[np.float64]
