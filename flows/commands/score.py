@@ -57,4 +57,5 @@ def run(options: argparse.Namespace) -> Answer:
         text += f"\n{without_id:,} rows without a user or item id have no score"
     if options.heads and not has_heads and without_id < scored.height:
         text += f"\nlike and rating are empty: {NO_RATINGS}"
+        data["why_no_heads"] = NO_RATINGS
     return Answer(text, data)

@@ -75,6 +75,9 @@ USER_FEATURES = ("user_log_length", *USER_POPULARITY, "user_rating")
 PAIR_FEATURES = (*PAIRWISE_FEATURES, *ITEM_FEATURES, *USER_FEATURES)
 """Columns of `pair_features`."""
 
+RATINGS_OF_NOBODY = 3.0
+"""So many ratings of the mean are added to those of a user."""
+
 SMALLEST_COOCCURRENCE = 1e-3
 """Added before the logarithm."""
 
@@ -94,7 +97,7 @@ def user_features(users: UserTable, items: ItemTable) -> Tensor:
         torch.log1p(users.lengths),
         loved.sum(dim=1) / count,
         age.sum(dim=1) / count,
-        (rating * mask).sum(dim=1) / (rated + 3.0),
+        (rating * mask).sum(dim=1) / (rated + RATINGS_OF_NOBODY),
     ]
     return torch.stack(columns, dim=-1)
 

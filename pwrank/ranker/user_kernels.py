@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from pwrank.ranker.compiled import compiled
 from pwrank.ranker.history import FloatArray, IntArray
+from pwrank.ranker.pair_features import RATINGS_OF_NOBODY
 
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
-RATINGS_OF_NOBODY, SMALLEST_NORM = np.float32(3.0), np.float32(1e-12)
+ADDED_RATINGS, SMALLEST_NORM = np.float32(RATINGS_OF_NOBODY), np.float32(1e-12)
 
 
 @compiled
@@ -26,7 +27,7 @@ def add_user_features(  # noqa: PLR0917 - numba takes arguments by position
     As `user_features` of histories item, mask and rating (b, l), NaN = none; out[u, 0] stays.
     """
     for user in range(len(item)):
-        count, rated, added = ZERO, RATINGS_OF_NOBODY, ZERO
+        count, rated, added = ZERO, ADDED_RATINGS, ZERO
         first, second = ZERO, ZERO
         for place in range(item.shape[1]):
             if mask[user, place]:

@@ -19,6 +19,9 @@ from pwrank.sources.columns import column_roles, refuse_nested
 from pwrank.sources.files import BROKEN_ROWS, LINE_COLUMN, RawBatch, SourceFile, readable
 from pwrank.sources.lines import broken_row
 
+LISTS_IN_LISTS = 2
+"""Several paths of categories come as a list of lists."""
+
 _DAMAGE = (
     pa.ArrowException,
     UnicodeDecodeError,
@@ -31,7 +34,8 @@ def read_parquet(file: SourceFile, source: SourceConfig, *, batch_rows: int) -> 
     """Stream a Parquet file.
 
     Bytes are read as UTF-8, which is what writers that do not annotate text mean by them. Nested
-    columns other than lists of strings are left out; one that is to be read is refused.
+    columns other than lists of strings and lists of those are left out; one that is to be read is
+    refused.
     """
     with _parquet_errors(file.path), pq.ParquetFile(file.path) as parquet:
         schema = parquet.schema_arrow
@@ -83,9 +87,12 @@ def _is_usable(field: pa.Field) -> bool:
     kind = field.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        kind = kind.value_type
-        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    deep = 0
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind, deep = kind.value_type, deep + 1
+    if deep:
+        words = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        return bool(words and deep <= LISTS_IN_LISTS)
     return not pa.types.is_nested(kind)
 
 
@@ -143,9 +150,17 @@ def _frame(names: Sequence[str], columns: Sequence[pa.Array], first: int) -> pl.
     frame = cast(pl.DataFrame, pl.from_arrow(table))
     if LINE_COLUMN in frame.columns:
         frame = frame.rename({LINE_COLUMN: f"{LINE_COLUMN}_"})
-    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    joined = [_joined(name, dtype) for name, dtype in frame.schema.items() if dtype == pl.List]
     numbers = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
     return frame.with_columns(
-        *[pl.col(name).list.join("|", ignore_nulls=True) for name in lists],
+        *joined,
         numbers.alias(LINE_COLUMN),
     )
+
+
+def _joined(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Words of a list with bars between; several paths in a list have each word once."""
+    words = pl.col(name)
+    if isinstance(dtype, pl.List) and dtype.inner == pl.List:
+        words = words.list.eval(pl.element().explode()).list.unique(maintain_order=True)
+    return words.list.join("|", ignore_nulls=True)

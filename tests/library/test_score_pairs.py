@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from pwrank.config import ColumnsConfig
 from pwrank.datasets import IdType, IdTypes
 from pwrank.errors import SourceError
-from pwrank.lists.pairs import add_scores
+from pwrank.lists.pairs import NO_RATINGS, add_scores
 from pwrank.user_files import read_user_file, write_user_file
 from tests.library.tiny_world import World, stage_night
 
@@ -165,7 +165,9 @@ def test_heads_of_a_log_without_ratings_are_told_to_be_empty(tiny_world, command
     told = command(*asked, "--out", tmp_path / "o.csv", "--heads")
     assert "like and rating are empty: the model of this date learned no ratings" in told.out
     told = command(*asked, "--out", tmp_path / "o.csv", "--heads", "--json")
-    assert json.loads(told.out)["heads"] is False
+    answer = json.loads(told.out)
+    assert answer["heads"] is False
+    assert answer["why_no_heads"] == NO_RATINGS
     assert "empty" not in command(*asked, "--out", tmp_path / "o.csv").out
 
 

@@ -161,13 +161,17 @@ def test_parquet_is_read_with_its_types_and_row_numbers(tmp_path: Path) -> None:
             "timestamp": [date(2020, 1, 1)] * 3,
             "vector": [[1.0]] * 3,
             "tags": [["x", "y"], [], None],
+            "where": [[["x", "y"], ["x", "z"]], [[], None], None],
+            "deep": [[[["x"]]]] * 3,
         }
     )
     frame.write_parquet(tmp_path / "a.parquet")
     rows = read(tmp_path / "a.parquet", batch_rows=2).rows
-    assert rows.columns == ["user_id", "item_id", "timestamp", "tags", "source_line"]
+    told = ["user_id", "item_id", "timestamp", "tags", "where", "source_line"]
+    assert rows.columns == told
     assert rows["source_line"].to_list() == [1, 2, 3]
     assert rows["tags"].to_list() == ["x|y", "", None]
+    assert rows["where"].to_list() == ["x|y|z", "", None]
     frame.clear().write_parquet(tmp_path / "b.parquet")
     assert read(tmp_path / "b.parquet").rows.height == 0
 
