@@ -73,7 +73,7 @@ def judge_input(
                 cuts=(cuts[0], cuts[1]),
                 nights=config.drift.nights,
             )
-            tables[table] = drift_of(store, arrived)
+            tables[table] = drift_of(store, arrived, config.drift)
             found += judge_drops(
                 store,
                 arrived,

@@ -30,14 +30,17 @@ FULL = 0.5
 FEWEST_NIGHTS = 5
 """Nights from which on something is usual."""
 
+FEW = 0.5
+"""Share of the least usual day's rows below which a day is worth a word."""
+
 NOT_SEEN_USUALLY = 0.5
 """Share of unseen ids on a usual night from which on only unseen ids are no surprise."""
 
 
-def drift_of(store: Store, arrived: Arrivals) -> dict[str, Any]:
-    """The drift report of a table: rows, and a line for each column."""
+def drift_of(store: Store, arrived: Arrivals, config: DriftConfig) -> dict[str, Any]:
+    """The drift report of a table: rows, a line for each column, and what is odd but no damage."""
     if not arrived.tonight:
-        return {"drops": [], "rows": 0, "usual_rows": None, "columns": {}}
+        return {"drops": [], "rows": 0, "usual_rows": None, "notice": "", "columns": {}}
     now = pooled([profile_drop(store, drop) for drop in arrived.tonight])
     usual = pooled([profile_drop(store, drop) for drop in arrived.described])
     by_day = [arrived.rows_of_day[day] for day in arrived.usual_days]
@@ -45,6 +48,7 @@ def drift_of(store: Store, arrived: Arrivals) -> dict[str, Any]:
         "drops": [drop.source_file for drop in arrived.tonight],
         "rows": now["rows"],
         "usual_rows": float(np.median(by_day)) if by_day else None,
+        "notice": _few_rows(arrived, config),
         "columns": {
             name: compare_column(column, usual["columns"].get(name))
             for name, column in now["columns"].items()
@@ -88,19 +92,34 @@ def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> 
     A day that was there, in the same bytes, and is read by other rules, is compared with itself.
     """
     usual = float(report["usual_rows"])
-    new = [drop for drop in arrived.tonight if drop.id not in arrived.read_anew]
-    if not new:
+    fewest = arrived.smallest_new_day
+    if fewest is None:
         return None
-    days = sorted({arrived.days[drop.id] for drop in new})
-    fewest = min(days, key=lambda day: arrived.rows_of_day[day])
     rows = arrived.rows_of_day[fewest]
-    files = [drop.source_file for drop in new if arrived.days[drop.id] == fewest]
+    files = [drop.source_file for drop in arrived.new if arrived.days[drop.id] == fewest]
     return Verdict(
         "drop rows",
         usual < config.min_rows or rows >= config.min_row_share * usual,
         f"{rows:,} usable rows for {fewest}, usually {usual:,.0f}",
         f"at least {config.min_row_share} of the usual",
         f"{arrived.table}: {', '.join(files[:3])}",
+    )
+
+
+def _few_rows(arrived: Arrivals, config: DriftConfig) -> str:
+    """A word on a day with fewer rows than half of the least of the usual days; of another none.
+
+    Holidays look like that, too: it is told, and refused only below `[drift] min_row_share`.
+    """
+    fewest, days = arrived.smallest_new_day, arrived.usual_days
+    if arrived.table != "interactions" or fewest is None or len(days) < FEWEST_NIGHTS:
+        return ""
+    rows, least = arrived.rows_of_day[fewest], min(arrived.rows_of_day[day] for day in days)
+    if least < config.min_rows or rows >= FEW * least:
+        return ""
+    return (
+        f"few rows: {rows:,} for {fewest}, on the {len(days)} usual days at least {least:,}; "
+        "is a file missing or cut short?"
     )
 
 

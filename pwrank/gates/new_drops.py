@@ -44,6 +44,17 @@ class Arrivals:
         """Days of the usual drops, ascending."""
         return sorted({self.days[drop.id] for drop in self.usual})
 
+    @property
+    def new(self) -> Sequence[Drop]:
+        """Those of tonight that were not there before, read by other rules."""
+        return [drop for drop in self.tonight if drop.id not in self.read_anew]
+
+    @property
+    def smallest_new_day(self) -> date | None:
+        """Of the days that new drops speak of that with the fewest rows; the earliest of them."""
+        days = sorted({self.days[drop.id] for drop in self.new})
+        return min(days, key=lambda day: self.rows_of_day[day], default=None)
+
 
 def arrivals(
     store: Store,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from flows.console import stage_table
 from pwrank.errors import GateRefusedError, SourceError
 from pwrank.gates.arrival import read_drift
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_column
@@ -16,6 +17,7 @@ from pwrank.gates.stability import psi, psi_of_values
 from pwrank.ingest import ingest, land_drops
 from pwrank.publication import publication_path, read_publication
 from pwrank.report.night import report_path, write_refused_input
+from pwrank.stage_log import StageRecord, write_stage_record
 from tests.library.lively_world import (
     NEXT_NOW,
     START,
@@ -246,6 +248,21 @@ def test_quiet_and_busy_days_are_honest(lively_world):
     for rows in (30, 1600):
         lively_world.write_drop(DROP, lively_interactions(TONIGHT, rows=rows))
         assert ingest_next(lively_world, now=NEXT_NOW + timedelta(minutes=rows)).histories.rows
+
+
+@pytest.mark.parametrize(("rows", "few"), [(30, True), (79, True), (80, False), (1600, False)])
+def test_a_day_with_less_than_half_of_the_least_usual_day_is_told_and_not_refused(
+    lively_world, rows, few
+):
+    lively_world.write_drop(DROP, lively_interactions(TONIGHT, rows=rows))
+    known = ingest_next(lively_world).histories.rows
+    record = StageRecord("ingest", False, known, 1.0, 1, {})
+    write_stage_record(lively_world.store, TOMORROW, record)
+    answer, _ = stage_table(lively_world.configure(), TOMORROW)
+    notice = read_drift(lively_world.store, TOMORROW)["tables"]["interactions"]["notice"]
+    told = f"few rows: {rows} for {TONIGHT}, on the 9 usual days at least 160; is a file missing"
+    assert notice.startswith(told) if few else not notice
+    assert (told in answer) == few
 
 
 def test_items_may_come_as_full_dumps_and_as_changes(tmp_path, tiny_encoder):
