@@ -172,6 +172,8 @@ def _train(
         champion=champion,
         device=_device(),
     )
+    if reading.by_order or not histories.figures["latest_occurred_at"]:
+        del metrics["held_out_days"]  # so many interactions were held out, of no length in time
     files = [path.name for path in save_ranker(ranker, folder)]
     figures = _figures(run, kind, histories, metrics, reading=reading, folder=folder, files=files)
     figures[SEEN_UNTIL] = horizon_of(run.cut, histories, catalogue, embeddings)

@@ -16,6 +16,7 @@ from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError, first_line, machine_error
 from pwrank.sources.delimited import sniffed_separator
 from pwrank.sources.files import encoding_of, holds_json, holds_parquet, open_text, readable
+from pwrank.sources.parquet import bytes_as_text
 from pwrank.store import replacing
 
 ALIASES = {
@@ -133,7 +134,7 @@ def _read(path: Path, source: SourceConfig) -> pl.DataFrame:
 def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     """Read by the ending; a name that tells nothing is csv."""
     if holds_parquet(path):
-        return pl.read_parquet(path)
+        return _bytes_as_text(pl.read_parquet(path))
     if holds_json(path):
         return _parse_json(path, _utf8(path, source.encoding))
     content = _utf8(path, source.encoding)
@@ -142,6 +143,18 @@ def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     return pl.read_csv(
         content, infer_schema=False, separator=sniffed_separator(header, path, source)
     )
+
+
+def _bytes_as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Bytes as the sources read them, as UTF-8; a column that is not that throughout stays."""
+    told = frame.select(pl.col(pl.Binary))
+    texts = [_text_of(column) for column in told]
+    return frame.with_columns(t for t in texts if t.null_count() == told[t.name].null_count())
+
+
+def _text_of(column: pl.Series) -> pl.Series:
+    """Bytes as UTF-8; null where they are none."""
+    return pl.Series(column.name, bytes_as_text(column.to_arrow()), dtype=pl.String)
 
 
 def _utf8(path: Path, encoding: str) -> bytes:
@@ -183,7 +196,7 @@ def find_column(columns: Sequence[str], path: Path, role: str, configured: str) 
             return name
     others = {name for other, names in ALIASES.items() if other != role for name in names}
     left = [name for name in columns if name not in others]
-    near = difflib.get_close_matches(configured, left, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(configured, left, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise SourceError(f"{path}: no column {configured!r} (columns: {', '.join(columns)}){hint}")
 
@@ -194,8 +207,10 @@ def _as_ids(values: pl.Series, wanted: IdType, path: Path) -> pl.Series:
     White space around text goes, as it does in landing. Raises SourceError for a column of neither
     text nor numbers.
     """
+    if values.dtype == pl.Binary:
+        values = _text_of(values)
     kind = values.dtype
-    if kind.is_nested() or kind.is_temporal() or kind in (pl.Binary, pl.Boolean, pl.Object):
+    if kind.is_nested() or kind.is_temporal() or kind in (pl.Boolean, pl.Object):
         raise SourceError(f"{path}: column {values.name!r} holds {kind}; ids are text or numbers")
     if wanted is IdType.STRING:
         texts = values.cast(pl.String).str.strip_chars()

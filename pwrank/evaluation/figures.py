@@ -154,6 +154,7 @@ def _told(account: Mapping[str, int]) -> dict[str, int]:
         "without_id": "without a user or item id of this lake",
         "not_interest": "no interest by [clean]",
         "before_the_cut": "rows say they are from before that date (judged like the others)",
+        "without_time": "rows do not say when they happened (taken to be from that date on)",
     }
     return {words[key]: account[key] for key in words if account.get(key)}
 

@@ -82,6 +82,12 @@ def relevant_pairs(
     }
 
 
+def has_times(history: pl.LazyFrame) -> bool:
+    """Whether interactions `occurred_at` say when they happened."""
+    timed = pl.col("occurred_at").max() > NO_TIME
+    return bool(history.select(timed).collect(engine="streaming").item())
+
+
 def default_baselines(
     history: pl.LazyFrame,
     catalogue: pl.DataFrame,
@@ -101,9 +107,7 @@ def default_baselines(
         mine = history.join(pl.LazyFrame({"user_id": users}), on="user_id", how="semi")
         seen = user_items(mine, items)
     named: dict[str, Baseline] = {"popularity": popularity_list(history, items, seen=seen)}
-    timed = pl.col("occurred_at").max() > NO_TIME
-    has_times = history.select(timed).collect(engine="streaming").item()
-    for days in RECENT_DAYS if has_times else ():
+    for days in RECENT_DAYS if has_times(history) else ():
         recent = recent_popularity(history, items, cut=cut, days=days, seen=seen)
         named[f"popularity_{days}d"] = recent
     return named

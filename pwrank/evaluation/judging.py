@@ -15,7 +15,7 @@ from pwrank.datasets import IdTypes
 from pwrank.encoder.parts import read_embeddings
 from pwrank.errors import SourceError
 from pwrank.evaluation.figures import Evaluation
-from pwrank.evaluation.holdout import evaluate_holdout
+from pwrank.evaluation.holdout import evaluate_holdout, has_times
 from pwrank.landing.timestamps import parse_timestamps
 from pwrank.publication import read_rankings
 from pwrank.published_refs import NightRefs
@@ -47,10 +47,11 @@ def judge(
     hashes = catalogue["content_hash"].unique()
     vectors = read_embeddings(store, night.embeddings, hashes.to_list())
     as_of = date.fromisoformat(publication["as_of"])
+    history = pl.scan_parquet(history_paths(store, night.histories))
     judged = evaluate_holdout(
         read_rankings(store.lake, as_of),
         pairs,
-        history=pl.scan_parquet(history_paths(store, night.histories)),
+        history=history,
         catalogue=catalogue,
         embeddings=pl.DataFrame({"content_hash": hashes, "embedding": vectors}),
         exclude_seen=config.score.exclude_seen,
@@ -64,11 +65,13 @@ def judge(
             f"is of an item that the user had before {as_of}, which [score] exclude_seen keeps "
             "out of lists; bring what came later"
         )
+    timed = _has(brought.frame, config.source.columns.timestamp) or not has_times(history)
     account = {
         **judged.account,
         "holdout_rows": brought.frame.height,
         "not_interest": brought.frame.height - pairs.height,
         "before_the_cut": _rows_before(brought.frame, cut_of(as_of, config.time_zone), config),
+        "without_time": 0 if timed else brought.frame.height,
     }
     return replace(judged, account=account)
 

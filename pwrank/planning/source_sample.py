@@ -58,8 +58,14 @@ class Sample:
         return tuple(Rejected(*row) for row in found.iter_rows())
 
     def example(self) -> dict[str, Any]:
-        """The first row as JSON values: times in ISO 8601, null for no time and for no number."""
-        shown = self.rows.drop("ingested_at", "source_file").head(1)
+        """The first of the fullest rows as JSON values.
+
+        Times in ISO 8601, null for no time and for no number.
+        """
+        shown = self.rows.drop("ingested_at", "source_file")
+        told = pl.all().cast(pl.String, strict=False).fill_null("") != ""
+        fullest = shown.select(pl.sum_horizontal(told).arg_max()).item()
+        shown = shown.slice(fullest or 0, 1)
         return {
             name: _as_json(value)
             for row in shown.iter_rows(named=True)

@@ -267,6 +267,7 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
     for phase in ("search", "final"):
         clear_checkpoint(None if checkpoint is None else checkpoint / phase)
     figures["epochs"], figures["interactions"] = float(stop.best), float(log.num_interactions)
+    figures["held_out_days"] = (cut - start) / 86_400
     figures["validation_loss"] = stop.best_loss
     figures |= {"ease_reg": shape.ridge, "ease_text": shape.text, "ease_keep": float(shape.keep)}
     return final.eval(), figures

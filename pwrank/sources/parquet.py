@@ -111,7 +111,7 @@ def _read_batch(batch: pa.RecordBatch, first: int, needed: set[str]) -> RawBatch
     batch.validate(full=True)  # what is damaged is found here rather than inside polars
     columns, broken = [], dict[int, tuple[int, str, str]]()
     for field, column in zip(batch.schema, batch.columns, strict=True):
-        values = _as_text(column) if _is_bytes(field.type) else column
+        values = bytes_as_text(column) if _is_bytes(field.type) else column
         columns.append(values)
         if field.name in needed and values.null_count > column.null_count:
             for row in np.flatnonzero(pc.and_(values.is_null(), column.is_valid())).tolist():
@@ -126,7 +126,7 @@ def _read_batch(batch: pa.RecordBatch, first: int, needed: set[str]) -> RawBatch
     return RawBatch(frame.filter(kept), rejects)
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def bytes_as_text(column: pa.Array) -> pa.Array:
     """Bytes as UTF-8; null where they are none."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()

@@ -128,6 +128,7 @@ def test_interactions_of_before_the_date_are_told_when_lists_are_judged(
     assert told.code == 0, told.err
     answer = json.loads(told.out)
     assert answer["account"]["before_the_cut"] == early
+    assert answer["account"]["without_time"] == (0 if early else 2)
     assert answer["judged_by"] == "later.csv"
     page = report_path(world.store, AS_OF).read_text(encoding="utf-8")
     assert "later interactions of the file later.csv" in page

@@ -70,6 +70,13 @@ def test_a_fitted_ranker_puts_items_of_the_users_own_taste_first() -> None:
     assert (top == own).float().mean() > 0.9
 
 
+def test_the_time_that_is_held_out_is_told_in_days() -> None:
+    histories, catalogue = two_tastes()
+    _, figures = fit_ranker(histories, catalogue, cut=CUT, config=SMALL, seed=3)
+    latest = np.sort(histories.timestamp)[-int(len(histories.timestamp) * SMALL.validation_share) :]
+    assert figures["held_out_days"] == pytest.approx((CUT - latest[0]) / DAY, rel=0.05)
+
+
 def test_the_same_seed_gives_the_same_weights() -> None:
     assert torch.equal(weights(fit()), weights(fit()))
 

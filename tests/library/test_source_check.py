@@ -44,6 +44,16 @@ def test_each_file_is_looked_at_and_each_reason_has_its_first_row(tiny_world):
     assert not told.refusals
 
 
+def test_the_example_of_a_table_is_the_first_of_its_fullest_rows(tiny_world):
+    items = [
+        {"item_id": "000", "title": "", "category": ""},
+        {"item_id": "001", "title": "a lamp", "category": "home"},
+        {"item_id": "002", "title": "a chair", "category": "home"},
+    ]
+    tiny_world.write_items(items)
+    assert look(tiny_world)["items"].example["title"] == "a lamp"
+
+
 def test_the_command_shows_file_line_and_row_of_a_reject(tiny_world, command):
     tiny_world.write_drop("2024-03-02.csv", [ROW, ("", *ROW[1:])])
     told = command("check", "--config", tiny_world.config_file)
