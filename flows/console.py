@@ -54,7 +54,6 @@ def watched(step: str, unit: str, total: int | None = None) -> "Iterator[Progres
 
 def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]]]:
     """The stages of a date's last run, as text and as data, with the account of rows."""
-    from pwrank.gates.arrival import read_drift
     from pwrank.plan_log import compare, read_plan
     from pwrank.stage_log import read_stage_records
     from pwrank.store import Store
@@ -75,9 +74,7 @@ def stage_table(config: "Config", as_of: date) -> tuple[str, list[dict[str, Any]
     ]
     figures = {record.stage: record.figures for record in records}
     if "ingest" in figures:
-        # An older lake's report has none.
-        notices = [table.get("notice") for table in read_drift(store, as_of)["tables"].values()]
-        lines += ["", *account_lines(figures["ingest"]), *filter(None, notices)]
+        lines += ["", *account_lines(figures["ingest"]), *figures["ingest"].get("notices", ())]
     lines += _cap_lines(figures.get("evaluate", {}))
     return "\n".join(lines), data
 

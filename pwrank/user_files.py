@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import zlib
 from collections.abc import Sequence
@@ -15,7 +14,14 @@ from pwrank.config import Config, SourceConfig
 from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError, first_line, machine_error
 from pwrank.sources.delimited import sniffed_separator
-from pwrank.sources.files import encoding_of, holds_json, holds_parquet, open_text, readable
+from pwrank.sources.files import (
+    did_you_mean,
+    encoding_of,
+    holds_json,
+    holds_parquet,
+    open_text,
+    readable,
+)
 from pwrank.sources.parquet import bytes_as_text
 from pwrank.store import replacing
 
@@ -38,6 +44,8 @@ class UserFile:
 
     path: Path
     frame: pl.DataFrame
+    values: pl.DataFrame
+    """The same as the sources would read them: bytes as UTF-8, null where they are none."""
     user_id: pl.Series
     item_id: pl.Series
     without_id: pl.Series
@@ -51,14 +59,16 @@ def read_user_file(path: Path, config: Config, ids: IdTypes) -> UserFile:
     """
     frame = _read(path, config.source)
     columns = config.source.columns
+    values = frame.with_columns(text_of(column) for column in frame.select(pl.col(pl.Binary)))
     user = find_column(frame.columns, path, "user_id", columns.user_id)
     item = find_column(frame.columns, path, "item_id", columns.item_id)
     return UserFile(
         path,
         frame,
-        _as_ids(frame[user], ids.user, path).rename("user_id"),
-        _as_ids(frame[item], ids.item, path).rename("item_id"),
-        _is_empty(frame[user]) | _is_empty(frame[item]),
+        values,
+        _as_ids(values[user], ids.user, path).rename("user_id"),
+        _as_ids(values[item], ids.item, path).rename("item_id"),
+        _is_empty(values[user]) | _is_empty(values[item]),
     )
 
 
@@ -134,7 +144,7 @@ def _read(path: Path, source: SourceConfig) -> pl.DataFrame:
 def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     """Read by the ending; a name that tells nothing is csv."""
     if holds_parquet(path):
-        return _bytes_as_text(pl.read_parquet(path))
+        return pl.read_parquet(path)
     if holds_json(path):
         return _parse_json(path, _utf8(path, source.encoding))
     content = _utf8(path, source.encoding)
@@ -145,14 +155,7 @@ def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     )
 
 
-def _bytes_as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Bytes as the sources read them, as UTF-8; a column that is not that throughout stays."""
-    told = frame.select(pl.col(pl.Binary))
-    texts = [_text_of(column) for column in told]
-    return frame.with_columns(t for t in texts if t.null_count() == told[t.name].null_count())
-
-
-def _text_of(column: pl.Series) -> pl.Series:
+def text_of(column: pl.Series) -> pl.Series:
     """Bytes as UTF-8; null where they are none."""
     return pl.Series(column.name, bytes_as_text(column.to_arrow()), dtype=pl.String)
 
@@ -196,8 +199,7 @@ def find_column(columns: Sequence[str], path: Path, role: str, configured: str) 
             return name
     others = {name for other, names in ALIASES.items() if other != role for name in names}
     left = [name for name in columns if name not in others]
-    near = difflib.get_close_matches(configured, left, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(configured, left)
     raise SourceError(f"{path}: no column {configured!r} (columns: {', '.join(columns)}){hint}")
 
 
@@ -207,8 +209,6 @@ def _as_ids(values: pl.Series, wanted: IdType, path: Path) -> pl.Series:
     White space around text goes, as it does in landing. Raises SourceError for a column of neither
     text nor numbers.
     """
-    if values.dtype == pl.Binary:
-        values = _text_of(values)
     kind = values.dtype
     if kind.is_nested() or kind.is_temporal() or kind in (pl.Boolean, pl.Object):
         raise SourceError(f"{path}: column {values.name!r} holds {kind}; ids are text or numbers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 
 from pwrank.errors import GateRefusedError
-from pwrank.gates.arrival import read_drift
+from pwrank.gates.arrival import notices_of, read_drift
 from pwrank.ingest import Ingested
 from pwrank.ingest import ingest as ingest_drops
 from pwrank.report.night import write_refused_input
@@ -26,11 +26,13 @@ def ingest(run: Run) -> Ingested:
             raise
         told.rows = done.histories.rows
         told.reused = done.histories.reused and done.catalogue.reused
+        report = read_drift(run.store, run.as_of)
         told.figures = {
             "landed": done.landed,
             "landing_seconds": max(told.moments, default=0.0),
             "histories": dict(done.histories.figures) | {"unknown_items": done.unknown_items},
-            "drift": read_drift(run.store, run.as_of)["verdicts"],
+            "drift": report["verdicts"],
+            "notices": notices_of(report),
             "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
         }
         landed = sum(table["rows_landed"] for table in done.landed.values())

@@ -18,6 +18,7 @@ from pwrank.config import CleanConfig, Config
 from pwrank.config_file import section_hash
 from pwrank.datasets import NO_TIME
 from pwrank.errors import ConfigError, InputError
+from pwrank.evaluation.holdout import has_times
 from pwrank.evaluation.known_log import KnownLog, SplitRule, inner_split
 from pwrank.landing.drops import Drop
 from pwrank.landing.held_out import copy_without, known_drops, link
@@ -124,15 +125,15 @@ def split_log(config: Config, rule: SplitRule, *, end: date | None, now: datetim
     drops = known_drops(landed, now, "interactions")
     rows, in_order = _clean_rows(landed, drops, known_drops(landed, now, "items"), config.clean)
     every = [d for t in ("interactions", "items", "users") for d in known_drops(landed, now, t)]
-    has_times, latest = _has_times(rows), rows.select(pl.col("occurred_at").max()).item()
+    timed, latest = has_times(rows.lazy()), rows.select(pl.col("occurred_at").max()).item()
     landed_at = max(drop.ingested_at for drop in every)
-    end = end or _day_after(latest if has_times else landed_at, config.time_zone)
+    end = end or _day_after(latest if timed else landed_at, config.time_zone)
     rows = rows.filter(pl.col("occurred_at") < cut_of(end, config.time_zone))
     held = _held_out(rows, rule, end)
     made_from = [drop.content_key for drop in every], section_hash(config.clean), end
     key = fingerprint(SPLIT_VERSION, rule.name, *made_from)
     folder = board_folder(config) / f"{rule.name}-{key}"
-    split = BoardSplit(rule, end, folder, held.height, has_times, in_order)
+    split = BoardSplit(rule, end, folder, held.height, timed, in_order)
     marker = split.folder / "split.json"
     if marker.exists() and read_json(marker)["held_rows"] == held.height:
         return split
@@ -182,17 +183,13 @@ def _clean_rows(
     return rows, in_order
 
 
-def _has_times(rows: pl.DataFrame) -> bool:
-    return bool((rows["occurred_at"] > NO_TIME).any())
-
-
 def _day_after(moment: datetime, time_zone: str) -> date:
     return moment.astimezone(ZoneInfo(time_zone)).date() + timedelta(days=1)
 
 
 def _held_out(rows: pl.DataFrame, rule: SplitRule, end: date) -> pl.DataFrame:
     """The rows that the rule holds out; refuses a split of which one side is empty."""
-    if rule.days and not _has_times(rows):
+    if rule.days and not has_times(rows.lazy()):
         raise ConfigError("--holdout-days: the interactions have no times; use --leave-last")
     held = rows.filter(rule.marks(rows, end))
     if held.is_empty():
@@ -208,7 +205,7 @@ def _held_out(rows: pl.DataFrame, rule: SplitRule, end: date) -> pl.DataFrame:
 def _told(rows: pl.DataFrame) -> str:
     if rows.is_empty():
         return "no interaction lies before that date"
-    if not _has_times(rows):
+    if not has_times(rows.lazy()):
         return f"{rows.height:,} interactions without times"
     when = pl.col("occurred_at")
     first, last = rows.select(when.min().alias("first"), when.max().alias("last")).row(0)

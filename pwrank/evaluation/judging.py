@@ -70,7 +70,7 @@ def judge(
         **judged.account,
         "holdout_rows": brought.frame.height,
         "not_interest": brought.frame.height - pairs.height,
-        "before_the_cut": _rows_before(brought.frame, cut_of(as_of, config.time_zone), config),
+        "before_the_cut": _rows_before(brought.values, cut_of(as_of, config.time_zone), config),
         "without_time": 0 if timed else brought.frame.height,
     }
     return replace(judged, account=account)
@@ -78,7 +78,7 @@ def judge(
 
 def _pairs_of_interest(brought: UserFile, config: Config, ids: IdTypes) -> pl.DataFrame:
     """`user_id, item_id` of the rows that count as interest, null where it is no id of the lake."""
-    pairs = pl.DataFrame([brought.user_id, brought.item_id]).filter(_counts(brought.frame, config))
+    pairs = pl.DataFrame([brought.user_id, brought.item_id]).filter(_counts(brought.values, config))
     if pairs.is_empty():
         raise SourceError(f"{brought.path}: no row counts as interest by [clean]")
     if pairs.drop_nulls().is_empty():

@@ -12,9 +12,9 @@ from functools import cached_property
 
 import polars as pl
 
-from pwrank.datasets import NO_TIME
 from pwrank.errors import InputError
 from pwrank.evaluation.baselines import UserItems, codes_of, popularity_order, user_items
+from pwrank.evaluation.holdout import has_times
 from pwrank.evaluation.list_figures import evenly_spaced
 from pwrank.evaluation.scored_lists import Vectors
 from pwrank.run import cut_of
@@ -85,7 +85,7 @@ class KnownLog:
     @property
     def has_times(self) -> bool:
         """Whether any row says when it happened."""
-        return bool((self.rows["occurred_at"] > NO_TIME).any())
+        return has_times(self.rows.lazy())
 
 
 def inner_split(log: KnownLog, rule: SplitRule) -> tuple[KnownLog, pl.DataFrame]:

@@ -130,7 +130,7 @@ def _with_heads(
     if name not in brought.frame.columns:
         columns = ", ".join(brought.frame.columns)
         raise SourceError(f"{path}: no column {name!r} to judge by (columns: {columns})")
-    ratings = brought.frame[name]
+    ratings = brought.values[name]
     if not (ratings.dtype.is_numeric() or ratings.dtype == pl.String):
         raise SourceError(f"{path}: column {name!r} holds {ratings.dtype}; ratings are numbers")
     told = score_pairs(store, night, brought, heads=True, progress=progress)

@@ -20,7 +20,7 @@ from pwrank.sources.delimited import QuotedRecords, sniffed_separator
 from pwrank.sources.files import encoding_of, holds_json, holds_parquet, open_text, readable
 from pwrank.sources.lines import Lines
 from pwrank.store import replacing
-from pwrank.user_files import find_column
+from pwrank.user_files import find_column, text_of
 
 MARK = b"\xef\xbb\xbf"
 
@@ -68,8 +68,8 @@ def _left_of_parquet(path: Path, person: Person, column: str) -> tuple[pl.DataFr
     except pl.exceptions.PolarsError as error:
         raise SourceError(f"{path}: not a Parquet file or damaged ({first_line(error)})") from None
     name = find_column(frame.columns, path, "user_id", column)
-    ids = frame[name].cast(pl.String).fill_null("").to_list()
-    theirs = pl.Series([person.is_id(cell) for cell in ids], dtype=pl.Boolean)
+    ids = text_of(frame[name]) if frame[name].dtype == pl.Binary else frame[name].cast(pl.String)
+    theirs = pl.Series([person.is_id(cell) for cell in ids.fill_null("")], dtype=pl.Boolean)
     left = frame.filter(~theirs)
     return left, frame.height - left.height
 

@@ -40,6 +40,11 @@ def read_drift(store: Store, as_of: date) -> dict[str, Any]:
     return read_json(path) if path.exists() else {"with": None, "tables": {}, "verdicts": []}
 
 
+def notices_of(report: Mapping[str, Any]) -> list[str]:
+    """What a drift report tells that is odd but no damage."""
+    return [table["notice"] for table in report["tables"].values() if table["notice"]]
+
+
 def judge_input(
     store: Store,
     config: Config,

@@ -39,7 +39,8 @@ class TableCheck:
     usable: int
     rejected: Mapping[str, int]
     example: Mapping[str, Any]
-    """The first usable row of the newest file with rows, as JSON values; empty without one."""
+    """The first of the fullest usable rows of the newest file with rows, as JSON values; empty
+    without one."""
     unused: tuple[str, ...]
     """Columns of that file that no role, reject rule or text template names."""
     idle_rules: tuple[str, ...]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from pwrank.ranker.losses import LOSSES, softmax_loss
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
 from pwrank.ranker.pair_features import PAIR_FEATURES, pair_features, user_features
 from pwrank.ranker.popularity import ItemActivity
-from pwrank.ranker.proposals import propose, propose_some_by_chance
+from pwrank.ranker.proposals import propose
 
 BLOCK_USERS = 200
 """Examples that are prepared together."""
@@ -173,13 +172,12 @@ def prepare_blocks(
 ) -> list[PairBlock]:
     """Candidates as the nightly run would retrieve them, with features and labels.
 
-    With `rng`, some of them by chance: see `proposals.propose_some_by_chance`.
+    With `rng`, some of them by chance: see `propose`.
     """
-    find = propose if rng is None else partial(propose_some_by_chance, rng=rng)
     blocks = []
     for part, items, users in tables_of(ranker, evidence, examples):
         excluded = excluded_items(evidence, part, ranker.device)
-        candidates = find(users, items, excluded, depth=depth, repeats=evidence.repeats)
+        candidates = propose(users, items, excluded, depth=depth, repeats=evidence.repeats, rng=rng)
         blocks.append(
             PairBlock(
                 users=users.vectors,

@@ -23,40 +23,32 @@ FURTHER = 4
 
 @torch.no_grad()
 def propose(
-    users: UserTable, items: ItemTable, excluded: Tensor, *, depth: int, repeats: bool = False
+    users: UserTable,
+    items: ItemTable,
+    excluded: Tensor,
+    *,
+    depth: int,
+    repeats: bool = False,
+    rng: np.random.Generator | None = None,
 ) -> Tensor:
     """(b, depth) int64: what retrieval finds and, in turn, what other views would have found.
 
     The scorer must have met what is popular now, what goes with the history and what retrieval
     alone prefers, also where the fitted retrieval does not rank them high; with `repeats`, also
     the history itself.
+
+    With `rng`, the last sixth is drawn from what comes behind the others. A scorer that has met
+    only what some view ranks high trusts the one view that speaks for an item against all the
+    others; a night gives it more candidates than it learns from.
     """
-    order = _in_turn(users, items, excluded, depth=depth, repeats=repeats)
-    return order.topk(min(depth, order.shape[1]), dim=1, largest=False).indices
-
-
-@torch.no_grad()
-def propose_some_by_chance(
-    users: UserTable,
-    items: ItemTable,
-    excluded: Tensor,
-    *,
-    depth: int,
-    rng: np.random.Generator,
-    repeats: bool = False,
-) -> Tensor:
-    """(b, depth) int64: as `propose`, but the last sixth drawn from what comes behind the others.
-
-    A scorer that has met only what some view ranks high trusts the one view that speaks for an item
-    against all the others; a night gives it more candidates than it learns from.
-    """
-    further = min(FURTHER * depth, excluded.shape[1])
+    depth = min(depth, excluded.shape[1])
+    reach = depth if rng is None else min(FURTHER * depth, excluded.shape[1])
+    order = _in_turn(users, items, excluded, depth=reach, repeats=repeats)
+    found = order.topk(reach, dim=1, largest=False).indices
+    if rng is None or reach == depth:
+        return found
     best = depth - round(depth * BY_CHANCE)
-    if further <= depth:
-        return propose(users, items, excluded, depth=depth, repeats=repeats)
-    order = _in_turn(users, items, excluded, depth=further, repeats=repeats)
-    found = order.topk(further, dim=1, largest=False).indices
-    chance = torch.from_numpy(rng.random((len(found), further - best), np.float32))
+    chance = torch.from_numpy(rng.random((len(found), reach - best), np.float32))
     chance = chance.to(found.device)
     # What may not be ranked is behind all else; it is drawn only where there is nothing else.
     chance = chance - excluded.gather(1, found[:, best:]).to(chance.dtype)

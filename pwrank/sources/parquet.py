@@ -152,15 +152,12 @@ def _frame(names: Sequence[str], columns: Sequence[pa.Array], first: int) -> pl.
         frame = frame.rename({LINE_COLUMN: f"{LINE_COLUMN}_"})
     joined = [_joined(name, dtype) for name, dtype in frame.schema.items() if dtype == pl.List]
     numbers = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
-    return frame.with_columns(
-        *joined,
-        numbers.alias(LINE_COLUMN),
-    )
+    return frame.with_columns(*joined, numbers.alias(LINE_COLUMN))
 
 
 def _joined(name: str, dtype: pl.DataType) -> pl.Expr:
     """Words of a list with bars between; several paths in a list have each word once."""
     words = pl.col(name)
-    if isinstance(dtype, pl.List) and dtype.inner == pl.List:
+    if dtype == pl.List(pl.List(pl.String)):
         words = words.list.eval(pl.element().explode()).list.unique(maintain_order=True)
     return words.list.join("|", ignore_nulls=True)

@@ -11,7 +11,7 @@ import pytest
 
 from flows.console import stage_table
 from pwrank.errors import GateRefusedError, SourceError
-from pwrank.gates.arrival import read_drift
+from pwrank.gates.arrival import notices_of, read_drift
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_column
 from pwrank.gates.stability import psi, psi_of_values
 from pwrank.ingest import ingest, land_drops
@@ -256,7 +256,8 @@ def test_a_day_with_less_than_half_of_the_least_usual_day_is_told_and_not_refuse
 ):
     lively_world.write_drop(DROP, lively_interactions(TONIGHT, rows=rows))
     known = ingest_next(lively_world).histories.rows
-    record = StageRecord("ingest", False, known, 1.0, 1, {})
+    notices = notices_of(read_drift(lively_world.store, TOMORROW))
+    record = StageRecord("ingest", False, known, 1.0, 1, {"notices": notices})
     write_stage_record(lively_world.store, TOMORROW, record)
     answer, _ = stage_table(lively_world.configure(), TOMORROW)
     notice = read_drift(lively_world.store, TOMORROW)["tables"]["interactions"]["notice"]

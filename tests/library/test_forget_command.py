@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 
+import polars as pl
 import pytest
 
 from pwrank.config import ColumnsConfig, SourceConfig
@@ -69,6 +70,13 @@ def test_a_brought_file_is_read_and_written_as_the_source_is(tmp_path, encoding)
     source = SourceConfig(encoding=encoding, columns=ColumnsConfig(user_id="Kunde"))
     assert clear_file(path, person_of(Store(tmp_path), USER, SALT), source) == 1
     assert path.read_bytes() == "Kunde;Buch\r\nü;ß\r\n".encode(encoding)
+
+
+def test_ids_in_bytes_are_read_as_text_and_what_is_none_is_nobody(tmp_path):
+    path = tmp_path / "p.parquet"
+    pl.DataFrame({"user_id": [USER.encode(), b"\xff", b"other"]}).write_parquet(path)
+    assert clear_file(path, person_of(Store(tmp_path), USER, SALT), PLAIN) == 1
+    assert pl.read_parquet(path)["user_id"].to_list() == [b"\xff", b"other"]
 
 
 def test_no_brought_file_is_written_before_all_can_be_read(world, command, tmp_path):

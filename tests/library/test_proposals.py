@@ -7,7 +7,7 @@ import torch
 from pwrank.config import TrainConfig
 from pwrank.ranker.fitting import build_ranker
 from pwrank.ranker.popularity import item_activity
-from pwrank.ranker.proposals import _in_turn, _rising, propose, propose_some_by_chance
+from pwrank.ranker.proposals import _in_turn, _rising, propose
 from tests.library.worlds import DAY, two_tastes
 
 
@@ -25,7 +25,7 @@ def views():
 
 
 def some_by_chance(views, depth, seed):
-    return propose_some_by_chance(*views, depth=depth, rng=np.random.default_rng(seed))
+    return propose(*views, depth=depth, rng=np.random.default_rng(seed))
 
 
 def test_the_last_sixth_of_the_candidates_comes_by_chance_from_what_is_behind(views):

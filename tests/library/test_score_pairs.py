@@ -265,9 +265,8 @@ def test_ids_in_bytes_are_read_as_in_the_sources_and_what_is_no_text_is_no_id(tm
     brought = read_user_file(path, config, IdTypes(IdType.INT64, IdType.STRING))
     assert brought.user_id.to_list() == [7, 8, None]
     assert brought.item_id.to_list() == ["é", "b", "c"]
-    # As they came, but for what is text throughout.
-    assert brought.frame["user_id"].to_list() == columns["user_id"]
-    assert brought.frame["event"].to_list() == ["click", "buy", None]
+    assert brought.values["event"].to_list() == ["click", "buy", None]
+    assert brought.frame.to_dict(as_series=False) == columns  # what is written again
 
 
 def test_where_ids_are_numbers_another_spelling_is_another_id(tmp_path):
