@@ -92,6 +92,17 @@ class ColumnsConfig(Section):
         return self
 
 
+class HeaderConfig(Section):
+    """Names of the columns of csv and tsv files that have no header, in their order.
+
+    "" for a column that nobody needs. A table that is not named has its header in each file.
+    """
+
+    interactions: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+
+
 class SourceConfig(Section):
     """Where interactions and items come from."""
 
@@ -115,6 +126,8 @@ class SourceConfig(Section):
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     """Zone of timestamps that carry none."""
     columns: ColumnsConfig = ColumnsConfig()
+    header: HeaderConfig = HeaderConfig()
+    """tables: where csv files have none."""
 
 
 class RejectRule(Section):

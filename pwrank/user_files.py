@@ -148,11 +148,36 @@ def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
     if holds_json(path):
         return _parse_json(path, _utf8(path, source.encoding))
     content = _utf8(path, source.encoding)
-    header = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace")
+    first = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
+    separator, names = layout_of(first, path, source)
     # Every value stays text, so that ids keep their spelling.
     return pl.read_csv(
-        content, infer_schema=False, separator=sniffed_separator(header, path, source)
+        content,
+        infer_schema=False,
+        separator=separator,
+        has_header=not names,
+        new_columns=names or None,
     )
+
+
+def layout_of(first: str, path: Path, source: SourceConfig) -> tuple[str, list[str]]:
+    """Separator of a csv or tsv file, and the names of its columns if `first` is no header.
+
+    A caller's file has a header, or is written as the source's interactions are. Raises
+    SourceError if it is neither.
+    """
+    told = source.header.interactions
+    separator = sniffed_separator(first, path, source)
+    fields = [field.strip().strip('"') for field in first.split(separator)]
+    if not told or {source.columns.user_id, *ALIASES["user_id"]} & set(fields):
+        return separator, []
+    separator = sniffed_separator(first, path, source, told)
+    if first.count(separator) + 1 != len(told):
+        raise SourceError(
+            f"{path}: has {first.count(separator) + 1} columns, source.header.interactions names "
+            f"{len(told)}; write the names of its columns before its first line"
+        )
+    return separator, [name or f"column_{place}" for place, name in enumerate(told, start=1)]
 
 
 def text_of(column: pl.Series) -> pl.Series:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from pwrank.planning.table_check import FileCheck, TableCheck
     from pwrank.store import Store
 
+TEXT_HINT = (
+    "  (an item's text may hold more of them: "
+    'under [encoder] text_template = "{title}. {category}. {text}. {COLUMN}")'
+)
+
 FILES_SHOWN = 10
 """Of a table; of more, those that have rejects, and the newest."""
 
@@ -97,6 +102,7 @@ def _told(table: "TableCheck") -> list[str]:
         lines.append(f"  e.g. {', '.join(row)}")
     if table.unused:
         lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
+        lines += [TEXT_HINT] if table.table == "items" else []
     if table.idle_rules:
         lines.append(
             "  reject rules that set none of these rows aside: "

@@ -23,6 +23,9 @@ items = "items.csv"
 # category = "category"
 # available = "available"
 # updated_at = "updated_at"            # of an item: when its row becomes true, e.g. published_at
+
+# [encoder]                            # more of an item for the model to read: its other columns
+# text_template = "{{title}}. {{authors}}. {{category}}. {{text}}"
 """
 
 MOVIELENS = """\

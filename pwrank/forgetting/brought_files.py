@@ -16,11 +16,11 @@ import polars as pl
 from pwrank.config import SourceConfig
 from pwrank.errors import SourceError, first_line
 from pwrank.forgetting.person import Person
-from pwrank.sources.delimited import QuotedRecords, sniffed_separator
+from pwrank.sources.delimited import QuotedRecords
 from pwrank.sources.files import encoding_of, holds_json, holds_parquet, open_text, readable
 from pwrank.sources.lines import Lines
 from pwrank.store import replacing
-from pwrank.user_files import find_column, text_of
+from pwrank.user_files import find_column, layout_of, text_of
 
 MARK = b"\xef\xbb\xbf"
 
@@ -78,14 +78,15 @@ def _delimited(path: Path, person: Person, source: SourceConfig) -> Iterator[tup
     """Text of each record of a csv or tsv file, and whether it is the person's."""
     encoding = encoding_of(path, source.encoding)
     with open_text(path, encoding) as text:
-        separator = sniffed_separator(next(text, ""), path, source)
+        separator, told = layout_of(next(text, "").rstrip("\r\n"), path, source)
     with open_text(path, encoding) as text:
         lines = Lines(text)
-        records = QuotedRecords(lines, separator)
-        header = [name.strip() for name in next(records, None) or []]
+        records = QuotedRecords(lines, separator, len(told))
+        header = told or [name.strip() for name in next(records, None) or []]
         place = header.index(find_column(header, path, "user_id", source.columns.user_id))
-        yield "".join(lines.record), False
-        lines.end_record()
+        if not told:
+            yield "".join(lines.record), False
+            lines.end_record()
         for fields in records:
             record = "".join(lines.record)
             if fields is None or (fields and len(fields) <= place):

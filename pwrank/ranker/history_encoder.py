@@ -3,6 +3,10 @@
 After SASRec (Kang and McAuley, ICDM 2018), with what the log says about each interaction (event,
 rating, time since the one before) and relative positions (Raffel et al. 2020), so that a history
 may be cut anywhere.
+
+Beside what attention makes of a history stands the plain sum of its items. Attention has to learn
+that everything counts before it can learn what: where items fall into many groups of one size, and
+order says nothing, it does not begin to and stays at popularity.
 """
 
 from __future__ import annotations
@@ -127,7 +131,8 @@ class HistoryEncoder(nn.Module):
         states, bias = self._read(batch, vectors)
         for block in self.blocks:
             states = block(states, bias)
-        normed: Tensor = self.norm(states)
+        so_far = _of_history(batch, vectors).cumsum(dim=1)
+        normed: Tensor = self.norm(states) + _scaled(functional.pad(so_far, (0, 0, 1, 0)))
         return normed
 
     def last(self, batch: HistoryBatch, vectors: Tensor) -> Tensor:
@@ -136,7 +141,8 @@ class HistoryEncoder(nn.Module):
         for block in self.blocks[:-1]:
             states = block(states, bias)
         top = cast("AttentionBlock", self.blocks[-1])
-        normed: Tensor = self.norm(top.last(states, batch.mask.sum(dim=1), bias))
+        state = top.last(states, batch.mask.sum(dim=1), bias)
+        normed: Tensor = self.norm(state) + _scaled(_of_history(batch, vectors).sum(dim=1))
         return normed
 
     def _read(self, batch: HistoryBatch, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,3 +166,13 @@ class HistoryEncoder(nn.Module):
         future = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
         masked: Tensor = bias.masked_fill(future, float("-inf"))
         return masked
+
+
+def _of_history(batch: HistoryBatch, vectors: Tensor) -> Tensor:
+    """(b, l, dim): nothing where padded."""
+    return vectors * batch.mask.unsqueeze(-1)
+
+
+def _scaled(sums: Tensor) -> Tensor:
+    """Sums of items (…, dim) brought to one size: with many of them, the mean says the same."""
+    return functional.layer_norm(sums, sums.shape[-1:])

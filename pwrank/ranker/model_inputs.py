@@ -6,7 +6,7 @@ The only bridge between ids as the source spells them and dense rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.history import UNKNOWN_ITEM, Histories
 from pwrank.store import Store
 
-CATEGORY_SEPARATORS = re.compile(r"\s*[|>]\s*")
-"""`Comedy|Drama` names two categories; `Home > Kitchen` a path, whose every level is one."""
+BETWEEN_NAMES = re.compile(r"[|;,]")
+"""`Comedy|Drama` names two categories, as do `Comedy; Drama` and `Comedy, Drama`."""
 
+AROUND_NAMES = " \t[]'\""
+"""A list that was printed into a cell, `['Comedy', 'Drama']`, names the same two."""
 
 YEAR_SECONDS = 365 * 86_400
 
@@ -84,12 +86,21 @@ def split_categories(
     numbers: dict[str, int] = {}
     offsets, labels = [0], []
     for category in categories:
-        parts = [part for part in CATEGORY_SEPARATORS.split(category) if part]
-        if ">" in category:
-            parts = [" > ".join(parts[: depth + 1]) for depth in range(len(parts))]
-        labels += [numbers.setdefault(part, len(numbers)) for part in dict.fromkeys(parts)]
+        names = dict.fromkeys(_names_in(category))
+        labels += [numbers.setdefault(name, len(numbers)) for name in names]
         offsets.append(len(labels))
     return np.array(offsets, np.int64), np.array(labels, np.int64), tuple(numbers)
+
+
+def _names_in(category: str) -> Iterator[str]:
+    """`Home > Kitchen` is a path, whose every level is a name; elsewhere see BETWEEN_NAMES."""
+    if ">" not in category:
+        parts = (part.strip(AROUND_NAMES) for part in BETWEEN_NAMES.split(category))
+        yield from filter(None, parts)
+        return
+    for path in category.split("|"):
+        levels = [level.strip() for level in path.split(">") if level.strip()]
+        yield from (" > ".join(levels[: depth + 1]) for depth in range(len(levels)))
 
 
 def read_histories(paths: Sequence[Path], item_ids: np.ndarray, reading: Reading) -> UserHistories:

@@ -20,6 +20,9 @@ from pwrank.store import replacing, write_json
 WEIGHTS_FILE = "ranker.safetensors"
 FACTS_FILE = "ranker.json"
 
+NETWORK = 2
+"""Raise when the same weights would mean something else: the network reads them in another way."""
+
 
 def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     """Write the ranker into a folder; returns the files, weights first."""
@@ -31,6 +34,7 @@ def save_ranker(ranker: Ranker, folder: Path) -> list[Path]:
     with replacing(folder / WEIGHTS_FILE) as temporary:
         save_file(tensors, temporary)
     facts = {
+        "network": NETWORK,
         "shape": asdict(ranker.shape),
         "vocabulary": list(ranker.vocabulary),
         "categories": list(ranker.categories),
@@ -62,6 +66,8 @@ def load_ranker(folder: Path, device: torch.device | None = None) -> Ranker:
 
 def _read(folder: Path) -> Ranker:
     facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+    if facts["network"] != NETWORK:
+        raise KeyError(facts["network"])
     ranker = Ranker(
         RankerShape(**facts["shape"]), tuple(facts["vocabulary"]), tuple(facts["categories"])
     )

@@ -114,7 +114,7 @@ def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -
     way_out = f"set source.columns.{key}"
     names_columns = holds_json(file.path) or holds_parquet(file.path)
     if not names_columns and any(_VALUE.fullmatch(name) for name in present):
-        way_out += ", or write the names of the columns before its first line, if that is data"
+        way_out += f", or name its columns in source.header.{file.table}, if its first line is data"
     raise SourceError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; {way_out}"
     )

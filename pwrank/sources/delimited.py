@@ -1,4 +1,4 @@
-"""Delimited text with a header: csv and tsv.
+"""Delimited text: csv and tsv, with a header or with the names that `[source.header]` gives.
 
 Python's csv module rather than polars: it takes any input, streams, and tells where it is.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pwrank.config import SourceConfig
@@ -28,11 +28,12 @@ class QuotedRecords:
     fields is read literally instead.
     """
 
-    def __init__(self, lines: Lines, separator: str) -> None:
+    def __init__(self, lines: Lines, separator: str, width: int = 0) -> None:
+        """width: fields of a record; 0 = as many as the first has."""
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
         self._lines = lines
         self._separator = separator
-        self._width = 0
+        self._width = width
         self._reader = csv.reader(lines, delimiter=separator, strict=True)
 
     def __iter__(self) -> QuotedRecords:
@@ -62,30 +63,54 @@ class QuotedRecords:
         return fields if self._separator == "\t" and len(fields) == self._width else None
 
 
-def _skip_blank_lines(lines: Lines, file: SourceFile) -> str:
-    """The first line that holds something; it will be read again."""
+def _skip_blank_lines(lines: Lines, file: SourceFile, told: Sequence[str]) -> str:
+    """The first line that holds something; it will be read again.
+
+    A file without a header may be empty: a quiet day's.
+    """
     for line in lines:
         if line.strip():
             lines.give_back(keep=0)
             return line
         lines.end_record()
+    if told:
+        return ""
     raise SourceError(f"{file.path}: empty file: not even a header")
 
 
-def sniffed_separator(line: str, path: Path, source: SourceConfig) -> str:
-    """The separator that finds most of the expected columns in the header, then most fields."""
+def sniffed_separator(line: str, path: Path, source: SourceConfig, told: Sequence[str] = ()) -> str:
+    """The separator that finds most of the expected columns in the header, then most fields.
+
+    told: the columns of a file without a header; then the one that finds as many fields.
+    """
     expected = {value for value in source.columns.model_dump().values() if value}
     is_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
     candidates = ("\t", ",", ";", "|") if is_tsv else SEPARATORS
 
     def merit(separator: str) -> tuple[int, int]:
-        fields = [field.strip().strip('"') for field in line.split(separator)]
+        fields = _fields_of(line, separator)
+        if told:
+            return int(len(fields) == len(told)), len(fields)
         return len(expected & set(fields)), len(fields)
 
     return max(candidates, key=merit)
 
 
-def _column_names(header: list[str] | None, file: SourceFile) -> list[str]:
+def _fields_of(line: str, separator: str) -> list[str]:
+    """What stands between the separators, near enough to tell a header."""
+    return [field.strip().strip('"') for field in line.split(separator)]
+
+
+def _refuse_header(line: str, separator: str, told: Sequence[str], file: SourceFile) -> None:
+    """Names taken for data would be a user, an item and a rejected time."""
+    if [name.lower() for name in _fields_of(line, separator)] == [name.lower() for name in told]:
+        raise SourceError(
+            f"{file.path}: its first line is the header that [source.header] gives; leave "
+            f"source.header.{file.table} out"
+        )
+
+
+def _column_names(header: Sequence[str] | None, file: SourceFile) -> list[str]:
     """The header's names without outer spaces; nameless columns get their number."""
     if header is None or UNUSABLE.search("".join(header)):
         raise SourceError(
@@ -104,17 +129,22 @@ def read_delimited(
     file: SourceFile, source: SourceConfig, *, batch_rows: int
 ) -> Iterator[RawBatch]:
     """Stream a csv or tsv file. At least one batch comes, empty if only the header is there."""
+    told = getattr(source.header, file.table)
     with readable(file.path), open_text(file.path, source.encoding) as text:
         lines = Lines(text)
-        first_line = _skip_blank_lines(lines, file)
-        separator = source.separator or sniffed_separator(first_line, file.path, source)
+        first_line = _skip_blank_lines(lines, file, told)
+        separator = source.separator or sniffed_separator(first_line, file.path, source, told)
         if separator in ('"', "\r", "\n"):
             raise ConfigError(f"source.separator = {separator!r}: cannot separate fields")
         quoted = len(separator) == 1
         records: Records = (
-            QuotedRecords(lines, separator) if quoted else LiteralRecords(lines, separator)
+            QuotedRecords(lines, separator, len(told))
+            if quoted
+            else LiteralRecords(lines, separator)
         )
-        columns = _column_names(next(records), file)
+        if told:
+            _refuse_header(first_line, separator, told, file)
+        columns = _column_names(told or next(records), file)
         column_roles(columns, file, source)
         lines.end_record()
         yield from collect_batches(records, lines, columns, batch_rows=batch_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pwrank.ranker.fitting import fit_ranker
 from pwrank.ranker.fusions import FUSIONS
 from pwrank.ranker.model import ItemTable, Ranker, UserTable
 from pwrank.ranker.popularity import item_activity
-from pwrank.ranker.weights import WEIGHTS_FILE, load_ranker, save_ranker
+from pwrank.ranker.weights import FACTS_FILE, NETWORK, WEIGHTS_FILE, load_ranker, save_ranker
 from tests.library.worlds import DAY, two_tastes
 
 HISTORIES, CATALOGUE = two_tastes()
@@ -146,6 +147,18 @@ def test_a_model_in_the_form_of_another_version_is_told_as_such(
     save_file(tensors, tmp_path / WEIGHTS_FILE)
     with pytest.raises(LakeError, match="another version of pwrank wrote this model; run its date"):
         load_ranker(tmp_path)
+
+
+def test_weights_that_another_network_learned_are_told_as_such(
+    ranker: Ranker, tmp_path: Path
+) -> None:
+    """They have the same names and shapes, and would score something else."""
+    save_ranker(ranker, tmp_path)
+    facts = json.loads((tmp_path / FACTS_FILE).read_text(encoding="utf-8"))
+    for other in ({**facts, "network": NETWORK - 1}, {"shape": facts["shape"]}):
+        (tmp_path / FACTS_FILE).write_text(json.dumps(other), encoding="utf-8")
+        with pytest.raises(LakeError, match="another version of pwrank wrote this model"):
+            load_ranker(tmp_path)
 
 
 @pytest.mark.parametrize("name", FUSIONS)

@@ -122,8 +122,9 @@ def test_check_tells_what_is_not_used_and_what_is_missing(tmp_path, monkeypatch,
     assert main(["check"]) == 0
     out = capsys.readouterr().out
     assert "columns not used: shop\n" in out
+    assert out.count("text_template = ") == 1
     assert "no timestamps: the order in the files is the order" in out
-    assert "columns not used: stock\n" in out
+    assert "columns not used: stock\n  (an item's text may hold more of them: " in out
     assert "e.g. item_id=i, title=A kettle, " in out
     assert "  reject rules that set none of these rows aside: old (" in out
     assert main(["check", "--json"]) == 0
