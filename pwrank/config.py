@@ -93,10 +93,7 @@ class ColumnsConfig(Section):
 
 
 class HeaderConfig(Section):
-    """Names of the columns of csv and tsv files that have no header, in their order.
-
-    "" for a column that nobody needs. A table that is not named has its header in each file.
-    """
+    """All columns of csv files that have no header, in their order; "" for one that nobody needs."""
 
     interactions: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
@@ -369,7 +366,8 @@ class RerankConfig(Section):
     explore: Probability = 0.15
     """Share of the list, the last of every twenty ranks, kept for items that nobody touched and
     that read like the history, in turn with others of at most `explore_below` interactions, for
-    users who take such items; others get less, down to a third of it. 0: none."""
+    users who take such items; others get less, down to a third of it, and all less where such an
+    item would have more than three times the ranks of an average one. 0: none."""
     explore_below: NonNegativeInt = 5
 
 

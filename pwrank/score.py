@@ -51,7 +51,7 @@ from pwrank.run import Run
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint, is_whole, write_dataset
 
-SCORE_VERSION = 19
+SCORE_VERSION = 20
 """Raise when the same inputs would give other lists."""
 
 

@@ -7,7 +7,7 @@ listed before they are first taken, or with it?), so they take turns.
 
 Not everybody wants such items: who hardly has any gets a third of the ranks that the dial allows.
 So does everybody with a history in a log whose times are not known or not asked about: what is rare
-there need not be new.
+there need not be new. And where hardly any item is rare, the few that are do not go to everybody.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ FULL_APPETITE = 0.15
 LEAST_OF_DIAL = 1 / 3
 """Share of those ranks that everybody gets."""
 
+MOST_OF_AVERAGE = 3.0
+"""Ranks that a rare item gets at most, in those that an item of the catalogue gets on average."""
+
 RARER_THAN_HISTORY = 2.0
 """What is taken next is rare so many times as often as what was taken before: 1.2 to 5 on the logs
 looked at, since items gather interactions as time goes by."""
@@ -61,6 +64,8 @@ class Explorable:
     """(n,) of all items: few interactions or none."""
     appetite: float
     """Share of all interactions that is with rare items."""
+    of_catalogue: float
+    """Share of the available items that is rare."""
 
 
 def explorable(items: ItemIndex, most: int) -> Explorable:
@@ -77,6 +82,7 @@ def explorable(items: ItemIndex, most: int) -> Explorable:
         rare=make_pool(items.table.retrieval, rare),
         is_rare=is_rare,
         appetite=float(interactions[is_rare].sum()) / max(float(interactions.sum()), 1.0),
+        of_catalogue=len(rare) / max(len(items.pool.rows), 1),
     )
 
 
@@ -101,8 +107,8 @@ def explored_shares(histories: Histories, tonight: Explorable | None, dial: floa
 
     An appetite is the share of rare items among what a user has had, shrunk towards everybody's.
     It says something where items gather interactions as time goes by: a history without times, or
-    read by its order, ends at 0 or before and gets the least. Nothing is kept where there is
-    nothing to explore.
+    read by its order, ends at 0 or before and gets the least. No share makes of rare items more
+    than MOST_OF_AVERAGE says, and nothing is kept where there is nothing to explore.
     """
     if tonight is None:
         return np.zeros(histories.num_users)
@@ -114,7 +120,7 @@ def explored_shares(histories: Histories, tonight: Explorable | None, dial: floa
     part: Shares = np.clip(RARER_THAN_HISTORY * own / FULL_APPETITE, LEAST_OF_DIAL, 1.0)
     some = np.flatnonzero(histories.lengths)
     part[some[histories.timestamp[histories.offsets[some + 1] - 1] <= 0]] = LEAST_OF_DIAL
-    return dial * part
+    return np.minimum(dial * part, MOST_OF_AVERAGE * tonight.of_catalogue)
 
 
 @compiled

@@ -113,7 +113,7 @@ def explored_world():
     items.table.text = text
     rare, untouched = np.arange(40), np.arange(9, 40)
     world_of = Explorable(
-        make_pool(text, untouched), pool_of(vectors(2000), rare), np.arange(2000) < 40, 0.1
+        make_pool(text, untouched), pool_of(vectors(2000), rare), np.arange(2000) < 40, 0.1, 1.0
     )
     return users, items, world_of, seen
 

@@ -18,7 +18,7 @@ def tonight(interactions: np.ndarray) -> Explorable:
     """What few have touched, told by a count of interactions an item."""
     rare, nothing = interactions <= MOST, make_pool(torch.zeros(0, 1), np.zeros(0, np.int64))
     share = interactions[rare].sum() / interactions.sum()
-    return Explorable(nothing, nothing, rare, float(share))
+    return Explorable(nothing, nothing, rare, float(share), float(rare.mean()))
 
 
 def histories(*items: list[int], first: int = 1) -> Histories:
@@ -58,6 +58,15 @@ def test_without_times_everybody_who_has_a_history_gets_a_third():
     timeless = histories([], [3, 4] * 5, [0, 1], first=-20)
     shares = explored_shares(timeless, tonight(np.array([9, 9, 9, 3, 2, 0])), DIAL)
     np.testing.assert_allclose(shares, DIAL * np.array([1, LEAST_OF_DIAL, LEAST_OF_DIAL]))
+
+
+def test_the_few_rare_items_of_a_catalogue_do_not_go_to_everybody():
+    """Two of a thousand: each gets three times the ranks of an average item, and no more."""
+    few = tonight(np.array([5, 0] + [900] * 998, np.int64))
+    shares = explored_shares(histories([], [0] * 20, [2, 3]), few, DIAL)
+    np.testing.assert_allclose(shares, 3 * 2 / 1000)
+    users, ranks = 500, 100
+    assert shares[0] * users * ranks / 2 == 3 * users * ranks / 1000
 
 
 def test_items_that_the_catalogue_lacks_say_nothing():
