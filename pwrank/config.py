@@ -93,7 +93,7 @@ class ColumnsConfig(Section):
 
 
 class HeaderConfig(Section):
-    """All columns of csv files that have no header, in their order; "" for one that nobody needs."""
+    """All columns of csv files without a header, in their order; "" for one that nobody needs."""
 
     interactions: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
