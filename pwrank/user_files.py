@@ -13,8 +13,16 @@ import polars as pl
 from pwrank.config import Config, SourceConfig
 from pwrank.datasets import IdType, IdTypes, whole_numbers
 from pwrank.errors import SourceError, first_line, machine_error
-from pwrank.sources.delimited import sniffed_separator
+from pwrank.sources.delimited import (
+    QuotedRecords,
+    column_names,
+    fields_of,
+    skip_blank_lines,
+    sniffed_separator,
+)
 from pwrank.sources.files import (
+    LINE_COLUMN,
+    SourceFile,
     did_you_mean,
     encoding_of,
     holds_json,
@@ -22,6 +30,7 @@ from pwrank.sources.files import (
     open_text,
     readable,
 )
+from pwrank.sources.lines import UNDECODABLE, Lines, collect_batches
 from pwrank.sources.parquet import bytes_as_text
 from pwrank.store import replacing
 
@@ -147,17 +156,28 @@ def _parse(path: Path, source: SourceConfig) -> pl.DataFrame:
         return pl.read_parquet(path)
     if holds_json(path):
         return _parse_json(path, _utf8(path, source.encoding))
-    content = _utf8(path, source.encoding)
-    first = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
-    separator, names = layout_of(first, path, source)
-    # Every value stays text, so that ids keep their spelling.
-    return pl.read_csv(
-        content,
-        infer_schema=False,
-        separator=separator,
-        has_header=not names,
-        new_columns=names or None,
-    )
+    return _parse_delimited(path, source)
+
+
+def _parse_delimited(path: Path, source: SourceConfig) -> pl.DataFrame:
+    """As a source is read, quotes and all; every value stays text, so that ids keep their spelling.
+
+    Raises SourceError naming the first line that is no row: none may be passed over.
+    """
+    file, encoding = SourceFile("interactions", path, path.name), encoding_of(path, source.encoding)
+    with readable(path), open_text(path, encoding) as text:
+        lines = Lines(text)
+        first = skip_blank_lines(lines, file, ())
+        separator, told = layout_of(first.rstrip("\r\n"), path, source)
+        records = QuotedRecords(lines, separator, len(told))
+        columns = told or column_names(next(records), file)
+        lines.end_record()
+        batches = list(collect_batches(records, lines, columns, batch_rows=200_000))
+    for line, reason, _ in pl.concat([batch.rejects for batch in batches]).head(1).iter_rows():
+        way_out = "set source.encoding" if reason == UNDECODABLE else "mend it"
+        raise SourceError(f"{path}: line {line:,}: {reason}; {way_out}")
+    rows = pl.concat([batch.rows for batch in batches]).drop(LINE_COLUMN)
+    return rows.with_columns(pl.col(pl.String).replace("", None))
 
 
 def layout_of(first: str, path: Path, source: SourceConfig) -> tuple[str, list[str]]:
@@ -168,7 +188,7 @@ def layout_of(first: str, path: Path, source: SourceConfig) -> tuple[str, list[s
     """
     told = source.header.interactions
     separator = sniffed_separator(first, path, source)
-    fields = [field.strip().strip('"') for field in first.split(separator)]
+    fields = fields_of(first, separator)
     if not told or {source.columns.user_id, *ALIASES["user_id"]} & set(fields):
         return separator, []
     separator = sniffed_separator(first, path, source, told)

@@ -23,7 +23,7 @@ from pwrank.landing.parsing import PARSERS, reject_rows
 from pwrank.landing.suppression import FORGOTTEN, Sieve, read_suppression
 from pwrank.landing.timestamps import DAYS_OF_A_SPREADSHEET
 from pwrank.sources import RawBatch, SourceFile, Table, id_types, read_batches
-from pwrank.sources.lines import UNDECODABLE
+from pwrank.sources.lines import UNDECODABLE, WRONG_WIDTH
 from pwrank.store import Store, write_dataset
 
 PARSE_VERSION = 1
@@ -252,6 +252,13 @@ def refuse_days_of_a_spreadsheet(
         )
 
 
+SETTINGS_BEHIND = {
+    UNDECODABLE: "source.encoding",
+    WRONG_WIDTH: "source.separator and the names in [source.header]",
+}
+OTHER_SETTINGS = "[source.columns], source.timestamp_format and source.timestamp_unit"
+
+
 def asked_for(clean: CleanConfig) -> frozenset[str]:
     """Reasons of rejects that are as they should be: declared rules, and forgotten users."""
     return frozenset({FORGOTTEN, *(rule.reason for rule in clean.reject)})
@@ -277,11 +284,7 @@ def refuse_bad_file(
     bad = wrong.total()
     if bad > max_bad_share * rows_in:
         reason, count = wrong.most_common(1)[0]
-        settings = (
-            "source.encoding"
-            if reason == UNDECODABLE
-            else "[source.columns], source.timestamp_format and source.timestamp_unit"
-        )
+        settings = SETTINGS_BEHIND.get(reason, OTHER_SETTINGS)
         rows = f"{rows_in:,} rows" if whole else f"the first {rows_in:,} rows (of all in a run)"
         raise SourceError(
             f"{path}: {bad:,} of {rows} are unusable, most of them because "

@@ -264,6 +264,8 @@ def _repeats(samples: Sequence[Sample], config: Config) -> int:
 def _unused(sample: Sample, source: _Source) -> tuple[str, ...]:
     """Columns that nothing names, in any of the tables that are read from this file."""
     config, file, used = source.config, sample.file, {LINE_COLUMN}
+    told = getattr(config.source.header, file.table)
+    used |= {f"column_{place}" for place, name in enumerate(told, start=1) if not name}
     for table in {other.table for other in source.files if other.path == file.path}:
         as_table = replace(file, table=table)
         used |= set(column_roles(sample.columns, as_table, config.source).values())

@@ -48,15 +48,17 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     ours = ColumnsConfig() if source.kind == "movielens" else source.columns
     for name in _OPTIONAL[file.table]:
         if name in ours.model_fields_set and (wanted := getattr(ours, name)):
-            _required(name, wanted, present, file)
+            _required(name, wanted, present, file, source)
     if file.table != "items":
         ids = ID_COLUMNS[file.table]
-        roles = {name: _required(name, getattr(ours, name), present, file) for name in ids}
+        roles = {name: _required(name, getattr(ours, name), present, file, source) for name in ids}
         roles |= _timestamp(ours, present, file) if file.table == "interactions" else {}
     else:
         named = {"item_id", "items_item_id"} & ours.model_fields_set
         key = "items_item_id" if named else "item_id"
-        roles = {"item_id": _required(key, ours.items_item_id or ours.item_id, present, file)}
+        roles = {
+            "item_id": _required(key, ours.items_item_id or ours.item_id, present, file, source)
+        }
     for name in _OPTIONAL[file.table]:
         wanted = getattr(ours, name)
         if wanted and (found := _same_name(wanted, present)):
@@ -107,13 +109,17 @@ def _same_name(wanted: str, present: Sequence[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _required(key: str, wanted: str, present: Sequence[str], file: SourceFile) -> str:
+def _required(
+    key: str, wanted: str, present: Sequence[str], file: SourceFile, source: SourceConfig
+) -> str:
     if found := _same_name(wanted, present):
         return found
     hint = did_you_mean(wanted, present) or ";"
     way_out = f"set source.columns.{key}"
     names_columns = holds_json(file.path) or holds_parquet(file.path)
-    if not names_columns and any(_VALUE.fullmatch(name) for name in present):
+    known = {name.lower() for name in asked_columns(file.table, source).values()}
+    is_data = any(_VALUE.fullmatch(name) for name in present)
+    if not names_columns and (is_data or not known & {name.lower() for name in present}):
         way_out += f", or name its columns in source.header.{file.table}, if its first line is data"
     raise SourceError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; {way_out}"

@@ -63,7 +63,7 @@ class QuotedRecords:
         return fields if self._separator == "\t" and len(fields) == self._width else None
 
 
-def _skip_blank_lines(lines: Lines, file: SourceFile, told: Sequence[str]) -> str:
+def skip_blank_lines(lines: Lines, file: SourceFile, told: Sequence[str]) -> str:
     """The first line that holds something; it will be read again.
 
     A file without a header may be empty: a quiet day's.
@@ -88,7 +88,7 @@ def sniffed_separator(line: str, path: Path, source: SourceConfig, told: Sequenc
     candidates = ("\t", ",", ";", "|") if is_tsv else SEPARATORS
 
     def merit(separator: str) -> tuple[int, int]:
-        fields = _fields_of(line, separator)
+        fields = fields_of(line, separator)
         if told:
             return int(len(fields) == len(told)), len(fields)
         return len(expected & set(fields)), len(fields)
@@ -96,26 +96,28 @@ def sniffed_separator(line: str, path: Path, source: SourceConfig, told: Sequenc
     return max(candidates, key=merit)
 
 
-def _fields_of(line: str, separator: str) -> list[str]:
+def fields_of(line: str, separator: str) -> list[str]:
     """What stands between the separators, near enough to tell a header."""
     return [field.strip().strip('"') for field in line.split(separator)]
 
 
 def _refuse_header(line: str, separator: str, told: Sequence[str], file: SourceFile) -> None:
     """Names taken for data would be a user, an item and a rejected time."""
-    if [name.lower() for name in _fields_of(line, separator)] == [name.lower() for name in told]:
+    fields = [name.lower() for name in fields_of(line, separator)]
+    named = [name.lower() or field for name, field in zip(told, fields, strict=False)]
+    if len(fields) == len(told) and named == fields:
         raise SourceError(
             f"{file.path}: its first line is the header that [source.header] gives; leave "
             f"source.header.{file.table} out"
         )
 
 
-def _column_names(header: Sequence[str] | None, file: SourceFile) -> list[str]:
+def column_names(header: Sequence[str] | None, file: SourceFile) -> list[str]:
     """The header's names without outer spaces; nameless columns get their number."""
     if header is None or UNUSABLE.search("".join(header)):
         raise SourceError(
             f"{file.path}: the header cannot be read; check that this is a text file, its quotes "
-            "and source.encoding"
+            f"and source.encoding; if it has none, name its columns in source.header.{file.table}"
         )
     names = [name.strip() or f"column_{place}" for place, name in enumerate(header, start=1)]
     names = [f"{name}_" if name == LINE_COLUMN else name for name in names]
@@ -132,7 +134,7 @@ def read_delimited(
     told = getattr(source.header, file.table)
     with readable(file.path), open_text(file.path, source.encoding) as text:
         lines = Lines(text)
-        first_line = _skip_blank_lines(lines, file, told)
+        first_line = skip_blank_lines(lines, file, told)
         separator = source.separator or sniffed_separator(first_line, file.path, source, told)
         if separator in ('"', "\r", "\n"):
             raise ConfigError(f"source.separator = {separator!r}: cannot separate fields")
@@ -144,7 +146,7 @@ def read_delimited(
         )
         if told:
             _refuse_header(first_line, separator, told, file)
-        columns = _column_names(told or next(records), file)
+        columns = column_names(told or next(records), file)
         column_roles(columns, file, source)
         lines.end_record()
         yield from collect_batches(records, lines, columns, batch_rows=batch_rows)

@@ -19,6 +19,8 @@ UNUSABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, and what stands for bytes that could not be decoded."""
 UNDECODABLE = "the line cannot be decoded"
 """Reason of a broken line; `source.encoding` may be another."""
+WRONG_WIDTH = "the line has the wrong number of fields"
+"""Reason of a broken line; many of them tell of another separator or header."""
 _BLOCK_CHARACTERS = 2**17
 """Small enough for the processor's cache: eight times as large is a quarter slower."""
 
@@ -87,7 +89,7 @@ class BatchBuilder:
             nul = unusable.group() == "\0"
             reason = "the line holds a NUL byte" if nul else UNDECODABLE
         elif fields and len(fields) != len(self._columns):
-            reason = "the line has the wrong number of fields"
+            reason = WRONG_WIDTH
         if reason:
             self._broken.append(broken_row(lines.first_line, reason, text))
             self._characters += min(len(text), RAW_CHARACTERS)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pwrank.config import Config, SourceConfig
+from pwrank.config import CleanConfig, Config, SourceConfig
 from pwrank.datasets import IdTypes
 from pwrank.errors import SourceError
 from pwrank.forget import person_of
 from pwrank.forgetting.brought_files import clear_file
+from pwrank.landing.land import refuse_bad_file
 from pwrank.sources import read_batches
+from pwrank.sources.lines import WRONG_WIDTH
 from pwrank.store import Store
 from pwrank.user_files import read_user_file
 from tests.library.read_sources import file_of, lines_of, read, written
@@ -56,8 +58,9 @@ def test_an_empty_file_has_no_rows(tmp_path: Path, text: str) -> None:
     assert batch.rows.columns == ["user_id", "column_2", "item_id", "timestamp", "source_line"]
 
 
-def test_a_header_that_is_there_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", 'User_ID,"",item_id,timestamp\n1,a,2,3\n')
+@pytest.mark.parametrize("second", ['""', "note"])
+def test_a_header_that_is_there_is_refused(tmp_path: Path, second: str) -> None:
+    path = written(tmp_path / "a.csv", f"User_ID,{second},item_id,timestamp\n1,a,2,3\n")
     with pytest.raises(SourceError, match=r"first line is the header .*source\.header\.inter"):
         read(path, header=NAMED)
 
@@ -71,8 +74,12 @@ def test_names_must_hold_what_the_table_needs_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_header_is_told_with_the_way_out(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", "17,3,5.0\n")
-    with pytest.raises(SourceError, match=r"name its columns in source\.header\.interactions"):
+    for line in ("17,3,5.0\n", "U1,N0,today\n", 'U1,N0,"today\n'):
+        path = written(tmp_path / "a.csv", line)
+        with pytest.raises(SourceError, match=r"name its columns in source\.header\.interactions"):
+            list(read_batches(file_of(path), SourceConfig(), batch_rows=10))
+    path = written(tmp_path / "a.csv", "user,item_id,timestamp\n")
+    with pytest.raises(SourceError, match=r"set source\.columns\.user_id$"):
         list(read_batches(file_of(path), SourceConfig(), batch_rows=10))
 
 
@@ -103,3 +110,22 @@ def test_a_person_leaves_such_a_file_first_line_and_all(tmp_path: Path, first: s
     person = person_of(Store(tmp_path / "lake"), "7", "ab" * 16)
     assert clear_file(path, person, _config(tmp_path).source) == 2
     assert path.read_text(encoding="utf-8") == first + "8,,7,2\n"
+
+
+def test_a_brought_file_is_read_as_a_source_is(tmp_path: Path) -> None:
+    """Quotes in tab separated text may mean nothing; a line that is no row is told."""
+    text = 'user_id\titem_id\tsize\n7\t9\t5"10\n8\t\t"a" b\n'
+    config = Config(lake=tmp_path / "lake", source=SourceConfig())
+    brought = read_user_file(written(tmp_path / "c.tsv", text), config, IdTypes())
+    assert brought.frame.rows() == [("7", "9", '5"10'), ("8", None, '"a" b')]
+    assert brought.without_id.to_list() == [False, True]
+    path = written(tmp_path / "d.tsv", text + "8\t9\n")
+    with pytest.raises(SourceError, match="line 4: the line has the wrong number of fields"):
+        read_user_file(path, config, IdTypes())
+    with pytest.raises(SourceError, match="empty file"):
+        read_user_file(written(tmp_path / "e.tsv", " \n"), _config(tmp_path), IdTypes())
+
+
+def test_too_few_names_are_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"check source\.separator and the names in \[source\.h"):
+        refuse_bad_file(tmp_path / "a.csv", 9, {WRONG_WIDTH: 9}, CleanConfig())

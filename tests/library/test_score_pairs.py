@@ -189,7 +189,11 @@ def test_heads_of_a_log_without_ratings_are_told_to_be_empty(tiny_world, command
         ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n[1, 2]\n', "line 2 is not a JSON object"),
         ("p.jsonl", b'{"user_id": 1, "item_id": 2}\n{"user_id": "\xff"}\n', "line 2 is not"),
         ("p.jsonl.gz", b"not packed", r"cannot be read .*bring a"),
-        ("p.csv", b"user_id,item_id\n\xff\xfe,b\n", "cannot be read"),
+        (
+            "p.csv",
+            b"user_id,item_id\n\xff\xfe,b\n",
+            "line 2: the line cannot be decoded; set source.encoding",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_fact(night, tmp_path, name, content, told):
