@@ -33,7 +33,9 @@ def test_a_column_that_is_named_must_be_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["1,N2,5", "U1,N2,11/9/2019 12:15:05 AM", "U1,N2,2019-11-09"])
 def test_a_file_without_a_header_is_told_so(tmp_path: Path, first: str) -> None:
     path = written(tmp_path / "a.csv", f"{first}\n")
-    with pytest.raises(SourceError, match=r"no column 'user_id'; .*user_id, or name its columns in"):
+    with pytest.raises(
+        SourceError, match=r"no column 'user_id'; .*user_id, or name its columns in"
+    ):
         read(path)
 
 
