@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
@@ -170,7 +171,7 @@ def _parse_delimited(path: Path, source: SourceConfig) -> pl.DataFrame:
         first = skip_blank_lines(lines, file, ())
         separator, told = layout_of(first.rstrip("\r\n"), path, source)
         records = QuotedRecords(lines, separator, len(told))
-        columns = told or column_names(next(records), file)
+        columns = column_names(told or next(records), file)
         lines.end_record()
         batches = list(collect_batches(records, lines, columns, batch_rows=200_000))
     for line, reason, _ in pl.concat([batch.rejects for batch in batches]).head(1).iter_rows():
@@ -180,8 +181,8 @@ def _parse_delimited(path: Path, source: SourceConfig) -> pl.DataFrame:
     return rows.with_columns(pl.col(pl.String).replace("", None))
 
 
-def layout_of(first: str, path: Path, source: SourceConfig) -> tuple[str, list[str]]:
-    """Separator of a csv or tsv file, and the names of its columns if `first` is no header.
+def layout_of(first: str, path: Path, source: SourceConfig) -> tuple[str, Sequence[str]]:
+    """Separator of a csv or tsv file, and `[source.header]` of it if `first` is no header.
 
     A caller's file has a header, or is written as the source's interactions are. Raises
     SourceError if it is neither.
@@ -190,14 +191,15 @@ def layout_of(first: str, path: Path, source: SourceConfig) -> tuple[str, list[s
     separator = sniffed_separator(first, path, source)
     fields = fields_of(first, separator)
     if not told or {source.columns.user_id, *ALIASES["user_id"]} & set(fields):
-        return separator, []
+        return separator, ()
     separator = sniffed_separator(first, path, source, told)
-    if first.count(separator) + 1 != len(told):
+    row = next(QuotedRecords(Lines(StringIO(first)), separator, len(told)), None)
+    if row is not None and len(row) != len(told):
         raise SourceError(
-            f"{path}: has {first.count(separator) + 1} columns, source.header.interactions names "
-            f"{len(told)}; write the names of its columns before its first line"
+            f"{path}: has {len(row)} columns, source.header.interactions names {len(told)}; write "
+            "the names of its columns before its first line"
         )
-    return separator, [name or f"column_{place}" for place, name in enumerate(told, start=1)]
+    return separator, told
 
 
 def text_of(column: pl.Series) -> pl.Series:

@@ -78,11 +78,12 @@ def _delimited(path: Path, person: Person, source: SourceConfig) -> Iterator[tup
     """Text of each record of a csv or tsv file, and whether it is the person's."""
     encoding = encoding_of(path, source.encoding)
     with open_text(path, encoding) as text:
-        separator, told = layout_of(next(text, "").rstrip("\r\n"), path, source)
+        first = next((line for line in text if line.strip()), "")
+    separator, told = layout_of(first.rstrip("\r\n"), path, source)
     with open_text(path, encoding) as text:
         lines = Lines(text)
         records = QuotedRecords(lines, separator, len(told))
-        header = told or [name.strip() for name in next(records, None) or []]
+        header = list(told) or [name.strip() for name in next(records, None) or []]
         place = header.index(find_column(header, path, "user_id", source.columns.user_id))
         if not told:
             yield "".join(lines.record), False

@@ -29,6 +29,7 @@ from pwrank.planning.source_sample import Sample, read_sample
 from pwrank.planning.table_check import FileCheck, TableCheck
 from pwrank.run import cut_of
 from pwrank.sources import LINE_COLUMN, SourceFile, Table, column_roles, list_files
+from pwrank.sources.delimited import column_names
 from pwrank.store import Store
 from pwrank.views.catalogue import (
     catalogue_rows,
@@ -265,7 +266,7 @@ def _unused(sample: Sample, source: _Source) -> tuple[str, ...]:
     """Columns that nothing names, in any of the tables that are read from this file."""
     config, file, used = source.config, sample.file, {LINE_COLUMN}
     told = getattr(config.source.header, file.table)
-    used |= {f"column_{place}" for place, name in enumerate(told, start=1) if not name}
+    used |= {name for name, given in zip(column_names(told, file), told, strict=True) if not given}
     for table in {other.table for other in source.files if other.path == file.path}:
         as_table = replace(file, table=table)
         used |= set(column_roles(sample.columns, as_table, config.source).values())

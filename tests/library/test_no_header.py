@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pwrank.errors import SourceError
 from pwrank.forget import person_of
 from pwrank.forgetting.brought_files import clear_file
 from pwrank.landing.land import refuse_bad_file
+from pwrank.planning.source_check import check_source
 from pwrank.sources import read_batches
 from pwrank.sources.lines import WRONG_WIDTH
 from pwrank.store import Store
@@ -129,3 +131,26 @@ def test_a_brought_file_is_read_as_a_source_is(tmp_path: Path) -> None:
 def test_too_few_names_are_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"check source\.separator and the names in \[source\.h"):
         refuse_bad_file(tmp_path / "a.csv", 9, {WRONG_WIDTH: 9}, CleanConfig())
+
+
+@pytest.mark.parametrize("first", ['7,"x, y",9,1\n', "\n7,,9,1\n", '7,"two\nlines",9,1\n'])
+def test_the_width_of_a_brought_file_is_that_of_its_first_record(
+    tmp_path: Path, first: str
+) -> None:
+    """Separators and line ends in quotes are no columns and no rows; a blank line is neither."""
+    path = written(tmp_path / "c.csv", first + "8,,3,2\n")
+    brought = read_user_file(path, _config(tmp_path), IdTypes())
+    assert brought.frame.select("user_id", "item_id").rows() == [("7", "9"), ("8", "3")]
+    person = person_of(Store(tmp_path / "lake"), "8", "ab" * 16)
+    assert clear_file(path, person, _config(tmp_path).source) == 1
+    assert path.read_text(encoding="utf-8") == first
+
+
+def test_columns_that_nobody_needs_are_not_told_as_unused(tmp_path: Path) -> None:
+    written(tmp_path / "a.csv", "7,x,9,2026-01-01\n")
+    written(tmp_path / "b.csv", "item_id,title,shelf\n9,A kettle,3\n")
+    interactions, items = check_source(
+        _config(tmp_path), as_of=date(2026, 1, 2), now=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    assert interactions.unused == ()
+    assert items.unused == ("shelf",)
