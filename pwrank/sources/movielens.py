@@ -18,9 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pwrank.config import ColumnsConfig, SourceConfig
+from pwrank.config import ColumnsConfig, HeaderConfig, SourceConfig
 from pwrank.datasets import IdType, IdTypes, whole_numbers
-from pwrank.errors import SourceError
+from pwrank.errors import ConfigError, SourceError
 from pwrank.sources.delimited import read_delimited
 from pwrank.sources.files import (
     RawBatch,
@@ -53,6 +53,8 @@ _CSV_NAMES = {
 
 def list_files(source: SourceConfig) -> list[SourceFile]:
     """The ratings and the movies. Raises SourceError naming what was looked for."""
+    if source.header != HeaderConfig():
+        raise ConfigError("[source.header] is for kind 'tables'; movielens files need none")
     folder = source.folder
     if folder is None or not folder.is_dir():
         raise SourceError(f"movielens: {folder}: no such folder; set `folder` under [source]")

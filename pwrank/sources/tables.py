@@ -41,12 +41,23 @@ def list_files(source: SourceConfig) -> list[SourceFile]:
     missing = [table for table, path in configured.items() if path is None and table != "users"]
     if missing:
         raise ConfigError(f"[source] kind = 'tables' needs `{missing[0]}`")
-    return [
+    files = [
         file
         for table, path in configured.items()
         if path is not None
         for file in list_table_files(table, path)
     ]
+    _refuse_idle_headers(files, source)
+    return files
+
+
+def _refuse_idle_headers(files: Sequence[SourceFile], source: SourceConfig) -> None:
+    """Names for the columns of a csv file, where there is none: they would change nothing."""
+    for table in (table for table, names in source.header if names):
+        kinds = {_format_of(file) for file in files if file.table == table}
+        if "delimited" not in kinds:
+            why = f"{' and '.join(sorted(kinds))} files name their columns" if kinds else "no file"
+            raise ConfigError(f"source.header.{table}: {why}; leave it out")
 
 
 def read_batches(file: SourceFile, source: SourceConfig, *, batch_rows: int) -> Iterator[RawBatch]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pwrank.config import CleanConfig, Config, SourceConfig
 from pwrank.datasets import IdTypes
-from pwrank.errors import SourceError
+from pwrank.errors import ConfigError, SourceError
 from pwrank.forget import person_of
 from pwrank.forgetting.brought_files import clear_file
 from pwrank.landing.land import refuse_bad_file
 from pwrank.planning.source_check import check_source
-from pwrank.sources import read_batches
+from pwrank.sources import list_files, read_batches
 from pwrank.sources.lines import WRONG_WIDTH
 from pwrank.store import Store
 from pwrank.user_files import read_user_file
-from tests.library.read_sources import file_of, lines_of, read, written
+from tests.library.read_sources import file_of, lines_of, read, tables, written
 
 NAMED = {"interactions": ["user_id", "", "item_id", "timestamp"]}
 
@@ -154,3 +155,18 @@ def test_columns_that_nobody_needs_are_not_told_as_unused(tmp_path: Path) -> Non
     )
     assert interactions.unused == ()
     assert items.unused == ("shelf",)
+
+
+def test_names_that_no_file_needs_are_refused(tmp_path: Path) -> None:
+    """They would change nothing, and whoever wrote them would not know."""
+    for name in ("a.csv", "a.jsonl", "items.csv"):
+        written(tmp_path / name, "7,x,9,1\n")
+    told: dict[str, Any] = {"header": NAMED}
+    with pytest.raises(ConfigError, match=r"header\.interactions: json files name their columns"):
+        list_files(tables(tmp_path, "a.jsonl", **told))
+    with pytest.raises(ConfigError, match=r"source\.header\.users: no file"):
+        list_files(tables(tmp_path, "a.csv", header={"users": ["user_id"]}))
+    with pytest.raises(ConfigError, match="movielens files need none"):
+        list_files(SourceConfig(kind="movielens", folder=tmp_path, **told))
+    mixed = list_files(tables(tmp_path, "a.*", **told))
+    assert [file.name for file in mixed] == ["a.csv", "a.jsonl", "items.csv"]
