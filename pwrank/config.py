@@ -122,6 +122,8 @@ class SourceConfig(Section):
     """strftime pattern where timestamps are neither numbers nor ISO 8601."""
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     """Zone of timestamps that carry none."""
+    unrated: Number | None = None
+    """Value of the rating column that means that none was given, 0 in some logs."""
     columns: ColumnsConfig = ColumnsConfig()
     header: HeaderConfig = HeaderConfig()
     """tables: where csv files have none."""

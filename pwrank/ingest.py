@@ -28,8 +28,9 @@ from pwrank.landing.drops import (
     sweep_unrecorded,
     visible_drops,
 )
-from pwrank.landing.land import lake_id_types, land, parse_key, refuse_empty_table
+from pwrank.landing.land import lake_id_types, land, parse_key
 from pwrank.landing.parsing import PARSERS
+from pwrank.landing.refusing import refuse_empty_table
 from pwrank.locks import landing_lock
 from pwrank.publication import published_dates
 from pwrank.ranker.model_inputs import history_paths

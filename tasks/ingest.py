@@ -32,7 +32,7 @@ def ingest(run: Run) -> Ingested:
             "landing_seconds": max(told.moments, default=0.0),
             "histories": dict(done.histories.figures) | {"unknown_items": done.unknown_items},
             "drift": report["verdicts"],
-            "notices": notices_of(report),
+            "notices": notices_of(report, done.histories, run.as_of),
             "catalogue": dict(done.catalogue.figures) | {"items": done.catalogue.rows},
         }
         landed = sum(table["rows_landed"] for table in done.landed.values())

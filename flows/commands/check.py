@@ -21,6 +21,9 @@ TEXT_HINT = (
 FILES_SHOWN = 10
 """Of a table; of more, those that have rejects, and the newest."""
 
+TEXT_SHOWN = 300
+"""Characters of a text."""
+
 ROW_SHOWN = 160
 """Characters of an unusable row."""
 
@@ -81,7 +84,7 @@ def _refused(lake: Sequence[str], tables: "Sequence[TableCheck]") -> str:
 
 
 def _told(table: "TableCheck") -> list[str]:
-    """Its files, and how the columns are read: a row, what is left aside, what is missing."""
+    """Its files, how the columns are read, what is left aside, what is missing."""
     lines = [f"{table.table}: {table.files:,} file{'s' if table.files > 1 else ''}"]
     shown = table.checked
     if len(shown) > FILES_SHOWN:
@@ -97,12 +100,7 @@ def _told(table: "TableCheck") -> list[str]:
     if len(table.checked) < table.files:
         older = table.files - len(table.checked)
         lines.append(f"  and {older:,} older files that were not looked at")
-    if table.example:
-        row = (f"{name}={plain(str(value))}" for name, value in table.example.items())
-        lines.append(f"  e.g. {', '.join(row)}")
-    if table.unused:
-        lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
-        lines += [TEXT_HINT] if table.table == "items" else []
+    lines += _reading_told(table)
     if table.idle_rules:
         lines.append(
             "  reject rules that set none of these rows aside: "
@@ -115,6 +113,28 @@ def _told(table: "TableCheck") -> list[str]:
             "they are never ranked"
         )
     return [*lines, *_order_told(table)]
+
+
+def _reading_told(table: "TableCheck") -> list[str]:
+    """How the columns are read, by an example."""
+    lines = []
+    if table.example:
+        row = (f"{name}={plain(str(value))}" for name, value in table.example.items())
+        lines.append(f"  e.g. {', '.join(row)}")
+    if table.text:
+        lines.append(f"  text embedded: {plain(table.text, TEXT_SHOWN)}")
+    if table.span:
+        first, last = (moment[:10] for moment in table.span)
+        lines.append(f"  times of these rows: {first} to {last}")
+    if table.zero_ratings:
+        lines.append(
+            f"  {table.zero_ratings:,} ratings are 0, all others 1 or more; if 0 means that none "
+            "was given, set source.unrated = 0"
+        )
+    if table.unused:
+        lines.append(f"  columns not used: {', '.join(plain(name) for name in table.unused)}")
+        lines += [TEXT_HINT] if table.table == "items" else []
+    return lines
 
 
 def _order_told(table: "TableCheck") -> list[str]:

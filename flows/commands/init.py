@@ -13,6 +13,8 @@ lake = "lake"                          # everything is written below this folder
 kind = "tables"                        # csv(.gz), parquet or jsonl: a file, a folder or a glob
 interactions = "interactions.csv"
 items = "items.csv"
+# encoding = "utf-8"                   # of text files, e.g. latin-1
+# timestamp_format = "%d.%m.%Y %H:%M"  # where times are neither numbers nor ISO 8601
 
 [source.columns]                       # only where your names differ from these
 # user_id = "user_id"
@@ -22,6 +24,8 @@ items = "items.csv"
 # text = "text"
 # category = "category"
 # available = "available"
+# rating = "rating"
+# weight = "weight"                    # of an interaction: plays, pieces
 # updated_at = "updated_at"            # of an item: when its row becomes true, e.g. published_at
 
 # [encoder]                            # more of an item for the model to read: its other columns

@@ -50,7 +50,9 @@ def run(options: argparse.Namespace) -> Answer:
 def user_text(user: "ShownUser") -> str:
     """A user as plain text."""
     name = plain(str(user.user_id))
-    lines = [f"user {name}: {user.interactions} interactions, newest first"]
+    timed = any(row["occurred_at"] for row in user.history)
+    order = "newest first" if timed or not user.history else "last one first"
+    lines = [f"user {name}: {user.interactions} interactions, {order}"]
     lines += [
         f"    {_day(row['occurred_at']):<10} {plain(row['event']):<12} {_title(row)}"
         for row in user.history
@@ -68,4 +70,5 @@ def _day(moment: "datetime | None") -> str:
 
 
 def _title(row: dict[str, object]) -> str:
-    return plain(str(row["title"] or row["item_id"]))
+    item = plain(str(row["item_id"]))
+    return f"{plain(str(row['title']))} ({item})" if row["title"] else item

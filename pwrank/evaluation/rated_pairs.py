@@ -29,6 +29,7 @@ from pwrank.evaluation.pointwise_metrics import (
     user_auc,
 )
 from pwrank.evaluation.rating_baselines import chance_of_a_like, fit_baselines
+from pwrank.landing.parsing import without_unrated
 from pwrank.lists.pairs import NO_RATINGS, score_pairs
 from pwrank.published_refs import NightRefs
 from pwrank.ranker.examples import window_start
@@ -133,9 +134,10 @@ def _with_heads(
     ratings = brought.values[name]
     if not (ratings.dtype.is_numeric() or ratings.dtype == pl.String):
         raise SourceError(f"{path}: column {name!r} holds {ratings.dtype}; ratings are numbers")
+    ratings = ratings.cast(pl.Float64, strict=False).fill_nan(None).alias("rating")
     told = score_pairs(store, night, brought, heads=True, progress=progress)
     return pl.DataFrame([brought.user_id, brought.item_id]).with_columns(
-        ratings.cast(pl.Float64, strict=False).fill_nan(None).alias("rating"),
+        without_unrated(ratings, config.source),
         told["like"].cast(pl.Float64),
         told["rating"].cast(pl.Float64).alias("pwrank"),
     )

@@ -16,15 +16,19 @@ from pwrank.gates.catalogue import judge_catalogue
 from pwrank.gates.drift import drift_of, judge_drops, worst_of
 from pwrank.gates.new_drops import arrivals
 from pwrank.gates.verdicts import Verdict, how_to_override, overridden, refusal_lines
+from pwrank.horizon import SEEN_UNTIL
 from pwrank.landing.drops import Drop, read_drops, visible_drops
-from pwrank.landing.land import asked_for
 from pwrank.landing.parsing import PARSERS
+from pwrank.landing.refusing import asked_for
 from pwrank.publication import last_publication
 from pwrank.refusals import note_refusal
 from pwrank.remembered import recorded_overrides
 from pwrank.run import cut_of
 from pwrank.sources import Table
 from pwrank.store import Store, read_json, write_json
+
+LATE = 30
+"""Days without an interaction that are told."""
 
 CATALOGUE_COLUMNS = ["item_id", "available", "content_hash"]
 
@@ -40,9 +44,17 @@ def read_drift(store: Store, as_of: date) -> dict[str, Any]:
     return read_json(path) if path.exists() else {"with": None, "tables": {}, "verdicts": []}
 
 
-def notices_of(report: Mapping[str, Any]) -> list[str]:
-    """What a drift report tells that is odd but no damage."""
-    return [table["notice"] for table in report["tables"].values() if table["notice"]]
+def notices_of(report: Mapping[str, Any], histories: DatasetRef, as_of: date) -> list[str]:
+    """What is odd about the input of a date, but no damage."""
+    told = [table["notice"] for table in report["tables"].values() if table["notice"]]
+    newest = histories.figures[SEEN_UNTIL]["occurred_at"]
+    days = (as_of - date.fromisoformat(newest[:10])).days if newest else 0
+    if days > LATE:
+        told.append(
+            f"old log: the newest interaction is of {newest[:10]}, {days:,} days before {as_of}, "
+            "so that nothing is recent; is a file missing, or is another --as-of meant?"
+        )
+    return told
 
 
 def judge_input(

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import polars as pl
 
-from pwrank.config import Config, RejectRule
+from pwrank.config import Config, RejectRule, SourceConfig
 from pwrank.datasets import (
     INTERACTIONS,
     ITEMS,
@@ -41,6 +41,9 @@ from pwrank.sources.lines import RAW_CHARACTERS
 DEFAULT_EVENT = "interaction"
 DEFAULT_WEIGHT = 1.0
 
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+"""A column that `[encoder] text_template` names, by the source's own name."""
+
 _BUILT_IN = ("item_id", "title", "text", "category", "available", "updated_at")
 
 
@@ -63,6 +66,7 @@ def parse_interactions(
     rating = pl.repeat(None, raw.height, dtype=pl.Float32, eager=True)
     if "rating" in roles:
         rating = parse_numbers(raw[roles["rating"]], "rating", verdicts)
+        rating = without_unrated(rating, config.source)
     if "weight" in roles:
         weight = parse_numbers(raw[roles["weight"]], "weight", verdicts).fill_null(DEFAULT_WEIGHT)
         verdicts.reject(weight <= 0, "weight is not above zero")
@@ -169,6 +173,11 @@ def reject_rows(broken: pl.DataFrame, *, file: SourceFile, ingested_at: datetime
     ).match_to_schema(REJECTS.schema(IdTypes()))
 
 
+def without_unrated(rating: pl.Series, source: SourceConfig) -> pl.Series:
+    """Ratings; null where the value says that none was given."""
+    return rating if source.unrated is None else rating.set(rating == source.unrated, None)
+
+
 def _parse_times(
     raw: pl.DataFrame, roles: dict[str, str], role: str, config: Config, verdicts: Verdicts
 ) -> pl.Series:
@@ -230,7 +239,7 @@ def _attributes(
     raw: pl.DataFrame, config: Config, file: SourceFile, verdicts: Verdicts
 ) -> pl.Series:
     """A JSON object of the template's extra columns, keys sorted, empty ones included."""
-    named = sorted(set(re.findall(r"\{([^{}]*)\}", config.encoder.text_template)) - set(_BUILT_IN))
+    named = sorted(set(PLACEHOLDER.findall(config.encoder.text_template)) - set(_BUILT_IN))
     for name in named:
         if name not in raw.columns:
             hint = did_you_mean(name, [*raw.columns, *_BUILT_IN])

@@ -14,7 +14,7 @@ import polars as pl
 from pwrank.datasets import DatasetRef
 from pwrank.errors import SourceError
 from pwrank.landing.drops import Drop, read_drops
-from pwrank.landing.land import refuse_empty_table
+from pwrank.landing.refusing import refuse_empty_table
 from pwrank.planning.incoming import Landed, ids_of
 from pwrank.run import Run
 from pwrank.sources import Table, list_files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,21 +13,27 @@ from pwrank.config import Config
 from pwrank.datasets import IdTypes
 from pwrank.errors import SourceError
 from pwrank.landing.drops import Pending, pending_files, read_drops
-from pwrank.landing.land import (
-    lake_id_types,
+from pwrank.landing.land import lake_id_types, parse_key
+from pwrank.landing.parsing import PARSERS, PLACEHOLDER
+from pwrank.landing.refusing import (
     mixed_times,
-    parse_key,
     refuse_bad_file,
     refuse_days_of_a_spreadsheet,
     refuse_emptied,
     refuse_empty_table,
 )
-from pwrank.landing.parsing import PARSERS
 from pwrank.landing.suppression import read_suppression
-from pwrank.planning.source_sample import Sample, read_sample
+from pwrank.planning.source_sample import (
+    Sample,
+    read_sample,
+    span_of,
+    text_of,
+    zeros_beside_ratings,
+)
 from pwrank.planning.table_check import FileCheck, TableCheck
 from pwrank.run import cut_of
 from pwrank.sources import LINE_COLUMN, SourceFile, Table, column_roles, list_files
+from pwrank.sources.columns import header_of
 from pwrank.sources.delimited import column_names
 from pwrank.store import Store
 from pwrank.views.catalogue import (
@@ -123,6 +128,9 @@ def _check_table(source: _Source, table: Table) -> tuple[TableCheck, list[Sample
         usable=sum(check.usable for check in checked),
         rejected=dict(rejected),
         example=newest.example() if newest else {},
+        text=text_of(newest, config) if newest else "",
+        span=span_of(samples) if table == "interactions" and samples else None,
+        zero_ratings=zeros_beside_ratings(samples) if table == "interactions" and samples else 0,
         unused=_unused(newest, source) if newest else (),
         idle_rules=tuple(
             rule.reason
@@ -265,12 +273,13 @@ def _repeats(samples: Sequence[Sample], config: Config) -> int:
 def _unused(sample: Sample, source: _Source) -> tuple[str, ...]:
     """Columns that nothing names, in any of the tables that are read from this file."""
     config, file, used = source.config, sample.file, {LINE_COLUMN}
-    told = getattr(config.source.header, file.table)
+    told = header_of(file.table, config.source)
     used |= {name for name, given in zip(column_names(told, file), told, strict=True) if not given}
-    for table in {other.table for other in source.files if other.path == file.path}:
+    alike = {other.table for other in source.files if other.path == file.path}
+    for table in (table for table in alike if header_of(table, config.source) == told):
         as_table = replace(file, table=table)
         used |= set(column_roles(sample.columns, as_table, config.source).values())
         used |= {rule.column for rule in config.clean.reject if rule.table == table}
         if table == "items":
-            used |= set(re.findall(r"\{([^{}]*)\}", config.encoder.text_template))
+            used |= set(PLACEHOLDER.findall(config.encoder.text_template))
     return tuple(name for name in sample.columns if name not in used)

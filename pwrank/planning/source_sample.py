@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -15,6 +16,10 @@ from pwrank.datasets import NO_TIME, IdTypes
 from pwrank.landing.land import typed_batch
 from pwrank.landing.suppression import Sieve, Suppression
 from pwrank.sources import SourceFile, read_batches
+from pwrank.views.catalogue import render_text
+
+MANY_ZEROS = 0.05
+"""Share of ratings of 0 from which on they are odd, where all others are 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +62,49 @@ class Sample:
         found = by_reason.agg(pl.len(), pl.col("source_line", "raw").first())
         return tuple(Rejected(*row) for row in found.iter_rows())
 
+    def fullest(self) -> pl.DataFrame:
+        """The first of the fullest rows."""
+        told = pl.all().cast(pl.String, strict=False).fill_null("") != ""
+        place = self.rows.select(pl.sum_horizontal(told).arg_max()).item()
+        return self.rows.slice(place or 0, 1)
+
     def example(self) -> dict[str, Any]:
         """The first of the fullest rows as JSON values.
 
         Times in ISO 8601, null for no time and for no number.
         """
-        shown = self.rows.drop("ingested_at", "source_file")
-        told = pl.all().cast(pl.String, strict=False).fill_null("") != ""
-        fullest = shown.select(pl.sum_horizontal(told).arg_max()).item()
-        shown = shown.slice(fullest or 0, 1)
+        shown = self.fullest().drop("ingested_at", "source_file")
         return {
             name: _as_json(value)
             for row in shown.iter_rows(named=True)
             for name, value in row.items()
         }
+
+
+def text_of(sample: Sample, config: Config) -> str:
+    """What will be embedded of the example of an items file; '' for other tables."""
+    row = sample.fullest()
+    if sample.file.table != "items" or row.is_empty():
+        return ""
+    text: str = render_text(row, config.encoder.text_template).item()
+    return text
+
+
+def span_of(interactions: Sequence[Sample]) -> tuple[str, str] | None:
+    """First and last time, in ISO 8601; None where no row has one."""
+    at = pl.col("occurred_at")
+    times = pl.concat(sample.rows.select(at) for sample in interactions).filter(at != NO_TIME)
+    first, last = times.select(at.min(), at.max().alias("last")).row(0)
+    return (first.isoformat(), last.isoformat()) if first else None
+
+
+def zeros_beside_ratings(interactions: Sequence[Sample]) -> int:
+    """Ratings of 0 among others from 1 on: they may say that none was given."""
+    ratings = pl.concat(sample.rows["rating"] for sample in interactions).drop_nulls()
+    given = ratings.filter(ratings != 0)
+    zeros = len(ratings) - len(given)
+    odd = zeros >= MANY_ZEROS * len(ratings) and len(given) > 0 and bool((given >= 1).all())
+    return zeros if odd else 0
 
 
 def _as_json(value: Any) -> Any:

@@ -41,6 +41,12 @@ class TableCheck:
     example: Mapping[str, Any]
     """The first of the fullest usable rows of the newest file with rows, as JSON values; empty
     without one."""
+    text: str
+    """What will be embedded of an item like that; '' for other tables."""
+    span: tuple[str, str] | None
+    """First and last time of the interactions, in ISO 8601; None where there is none."""
+    zero_ratings: int
+    """Ratings of 0 where they may mean that none was given."""
     unused: tuple[str, ...]
     """Columns of that file that no role, reject rule or text template names."""
     idle_rules: tuple[str, ...]

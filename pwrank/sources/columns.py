@@ -37,6 +37,16 @@ _VALUE = re.compile(r"(?!(19|20)\d\d$)(-?\d+([.,]\d+)?|\d+[-/.]\d+[-/.]\d+.*)")
 """A number, or a date in front: no name of a column, but for a year."""
 
 
+def header_of(table: Table, source: SourceConfig) -> tuple[str, ...]:
+    """The names that `[source.header]` gives the columns of a table; () where files have a header.
+
+    A file that is both interactions and items may be told once.
+    """
+    told: tuple[str, ...] = getattr(source.header, table)
+    same_file = table == "items" and source.items == source.interactions
+    return source.header.interactions if same_file and not told else told
+
+
 def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig) -> dict[str, str]:
     """Our column name -> the source's, for those that are there.
 
@@ -132,10 +142,9 @@ def _timestamp(ours: ColumnsConfig, present: Sequence[str], file: SourceFile) ->
         return {}
     if found := _same_name(wanted, present):
         return {"timestamp": found}
-    taken = {
-        getattr(ours, name) for name in (*ID_COLUMNS["interactions"], *_OPTIONAL["interactions"])
-    }
-    taken = {name.lower() for name in taken}
+    roles = (*ID_COLUMNS["interactions"], *_OPTIONAL["interactions"])
+    # Also by the usual names: a weight that is not to be read is no time either.
+    taken = {getattr(names, role).lower() for role in roles for names in (ours, ColumnsConfig())}
     candidates = [name for name in present if name.lower() not in taken]
     like = [name for name in candidates if _LOOKS_LIKE_TIME.search(name)]
     if "timestamp" not in ours.model_fields_set and not candidates:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pwrank.config import SourceConfig
 from pwrank.errors import ConfigError, SourceError
-from pwrank.sources.columns import column_roles
+from pwrank.sources.columns import column_roles, header_of
 from pwrank.sources.files import LINE_COLUMN, RawBatch, SourceFile, open_text, readable
 from pwrank.sources.lines import UNUSABLE, Lines, LiteralRecords, Records, collect_batches
 
@@ -25,7 +25,7 @@ class QuotedRecords:
     """Records by RFC 4180; where the quotes do not close, the first line is set aside as None.
 
     Tab separated text often has quotes that mean nothing: there a line with the right number of
-    fields is read literally instead.
+    fields is read literally instead. So is one with backslashes before quotes, in any text.
     """
 
     def __init__(self, lines: Lines, separator: str, width: int = 0) -> None:
@@ -46,7 +46,7 @@ class QuotedRecords:
         except csv.Error:
             self._reader = csv.reader(lines, delimiter=self._separator, strict=True)
             lines.give_back(keep=1)
-            return self._literal(lines.record[0])
+            return self._literal(lines.record[0]) or self._escaped(lines.record[0])
         self._width = self._width or len(fields)
         if len(lines.record) > 1 and all(map(self._literal, lines.record)):
             lines.give_back(keep=1)
@@ -61,6 +61,17 @@ class QuotedRecords:
         """Fields of a tab separated line whose quotes mean nothing, if they are as many as due."""
         fields = line.rstrip("\r\n").split("\t")
         return fields if self._separator == "\t" and len(fields) == self._width else None
+
+    def _escaped(self, line: str) -> list[str] | None:
+        """Fields of a line whose quotes close if a backslash escapes them, as MySQL writes text."""
+        if '\\"' not in line:
+            return None
+        read = csv.reader([line], delimiter=self._separator, escapechar="\\", strict=True)
+        try:
+            fields = next(read)
+        except csv.Error:
+            return None
+        return fields if len(fields) == self._width else None
 
 
 def skip_blank_lines(lines: Lines, file: SourceFile, told: Sequence[str]) -> str:
@@ -131,7 +142,7 @@ def read_delimited(
     file: SourceFile, source: SourceConfig, *, batch_rows: int
 ) -> Iterator[RawBatch]:
     """Stream a csv or tsv file. At least one batch comes, empty if only the header is there."""
-    told = getattr(source.header, file.table)
+    told = header_of(file.table, source)
     with readable(file.path), open_text(file.path, source.encoding) as text:
         lines = Lines(text)
         first_line = skip_blank_lines(lines, file, told)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import cast
@@ -16,13 +15,13 @@ from pwrank.datasets import CATALOGUE, DatasetRef, IdTypes
 from pwrank.errors import SourceError
 from pwrank.horizon import SEEN_UNTIL, horizon
 from pwrank.landing.drops import Drop
+from pwrank.landing.parsing import PLACEHOLDER
 from pwrank.store import Store, fingerprint, write_dataset
 
-CATALOGUE_VERSION = 1
+CATALOGUE_VERSION = 2
 """Raise when the same item drops would give another catalogue."""
 
 CONTENT = ["title", "text", "category", "available", "attributes"]
-PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def latest_items(rows: pl.DataFrame, rule: str) -> pl.DataFrame:
@@ -117,10 +116,12 @@ def _fill(literals: Sequence[str], values: Sequence[str]) -> str:
 
 
 def check_template(template: str, config: Config) -> None:
-    """Raise SourceError if the template names nothing."""
-    if not PLACEHOLDER.search(template):
+    """Raise SourceError if the template names nothing, or has a brace that names nothing."""
+    idle_brace = {"{", "}"} & set(PLACEHOLDER.sub("", template))
+    if idle_brace or not PLACEHOLDER.search(template):
+        what = "has a brace that names no column" if idle_brace else "names no column"
         raise SourceError(
-            f"[encoder] text_template = {template!r} names no column; use e.g. "
+            f"[encoder] text_template = {template!r} {what}; use e.g. "
             f"{type(config.encoder).model_fields['text_template'].default!r}"
         )
 

@@ -13,7 +13,7 @@ from pwrank.datasets import IdTypes
 from pwrank.errors import ConfigError, SourceError
 from pwrank.forget import person_of
 from pwrank.forgetting.brought_files import clear_file
-from pwrank.landing.land import refuse_bad_file
+from pwrank.landing.refusing import refuse_bad_file
 from pwrank.planning.source_check import check_source
 from pwrank.sources import list_files, read_batches
 from pwrank.sources.lines import WRONG_WIDTH

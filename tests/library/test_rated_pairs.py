@@ -61,6 +61,18 @@ def test_the_figures_are_those_of_the_scores_that_the_command_gives(night, broug
     assert told["rated_before"] == 8 == len(PAIRS) - sum(new)
 
 
+def test_a_value_that_means_none_is_not_judged(night, brought):
+    path = brought()
+    source = night.run.config.source
+    unrated = night.run.config.model_copy(
+        update={"source": source.model_copy(update={"unrated": 3.0})}
+    )
+    told = judge_ratings(night.run.store, unrated, night.refs, path)
+    seen = rated_in_the_log(night)
+    left = PAIRS.drop_nulls().filter(pl.col("rating") != 3)
+    assert told["pairs"] == sum((user, item) not in seen for user, item, _ in left.iter_rows())
+
+
 def test_pairs_that_training_has_seen_are_left_out_and_refused_where_there_are_no_others(
     night, brought
 ):
