@@ -123,6 +123,22 @@ def _refuse_header(line: str, separator: str, told: Sequence[str], file: SourceF
         )
 
 
+def _check_roles(columns: list[str], file: SourceFile, source: SourceConfig, width: int) -> None:
+    """Raise SourceError where a column is missing; where a name is, say that.
+
+    width: fields of the first line of a file without a header, else 0.
+    """
+    try:
+        column_roles(columns, file, source)
+    except SourceError as error:
+        if width in (0, len(columns)):
+            raise
+        raise SourceError(
+            f"{error} ([source.header] gives {len(columns)} names, the first line has {width} "
+            "fields)"
+        ) from None
+
+
 def column_names(header: Sequence[str] | None, file: SourceFile) -> list[str]:
     """The header's names without outer spaces; nameless columns get their number."""
     if header is None or UNUSABLE.search("".join(header)):
@@ -158,6 +174,6 @@ def read_delimited(
         if told:
             _refuse_header(first_line, separator, told, file)
         columns = column_names(told or next(records), file)
-        column_roles(columns, file, source)
+        _check_roles(columns, file, source, len(fields_of(first_line, separator)) if told else 0)
         lines.end_record()
         yield from collect_batches(records, lines, columns, batch_rows=batch_rows)

@@ -72,6 +72,8 @@ def test_names_must_hold_what_the_table_needs_once(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "1,2,3\n")
     with pytest.raises(SourceError, match="no column 'item_id'"):
         read(path, header={"interactions": ["user_id", "item", "timestamp"]})
+    with pytest.raises(SourceError, match=r"gives 2 names, the first line has 3 fields"):
+        read(path, header={"interactions": ["user_id", "timestamp"]})
     with pytest.raises(SourceError, match="'user_id' stands twice"):
         read(path, header={"interactions": ["user_id", "user_id", "item_id"]})
 
