@@ -43,7 +43,7 @@ def header_of(table: Table, source: SourceConfig) -> tuple[str, ...]:
     A file that is both interactions and items may be told once.
     """
     told: tuple[str, ...] = getattr(source.header, table)
-    same_file = table == "items" and source.items == source.interactions
+    same_file = table == "items" and source.items and source.items == source.interactions
     return source.header.interactions if same_file and not told else told
 
 
