@@ -85,7 +85,8 @@ def judge_ratings(
         **_baselines(store, config, night, ranker, kept),
     }
     threshold = float(ranker.preference.scale[2])
-    liked = (kept["rating"].to_numpy() >= threshold).astype(np.float64)
+    ratings = kept["rating"].to_numpy()
+    liked = (ratings >= threshold).astype(np.float64)
     user = kept["user_id"].rank("dense").to_numpy().astype(np.int64)
     likes = {
         name: kept["like"].to_numpy()
@@ -103,7 +104,8 @@ def judge_ratings(
         "skipped": pairs.height - usable,
         "rated_before": usable - kept.height,
         "users": kept["user_id"].n_unique(),
-        "like_threshold": threshold,
+        # As people say it: the least that is liked, not what lies between two whole stars.
+        "like_threshold": float(ratings[liked > 0].min() if liked.any() else threshold),
         "liked_share": float(liked.mean()),
         "calibration_noise": finite(calibration_noise(reliability(liked, likes["pwrank"]))),
         "rankers": rankers,

@@ -129,6 +129,7 @@ def test_one_command_prints_the_table_and_gives_json(published_world, command, b
     told = command("evaluate", "--config", config, "--pairs", brought())
     assert told.code == 0
     assert "factorisation" in told.out
+    assert "liked = rated 5 or more (" in told.out
     with pytest.raises(SystemExit):
         command("evaluate", "--config", config, "--pairs", brought(), "--holdout", brought())
 
