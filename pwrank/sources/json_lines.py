@@ -24,6 +24,8 @@ from pwrank.sources.lines import MAX_BATCH_CHARACTERS, UNDECODABLE, broken_row
 
 _LINES_TO_GIVE_UP = 100_000
 """Lines without one object before the file is taken for something else."""
+HALF_A_CHARACTER = "the line holds half of an escaped character"
+"""Reason of a broken line: text that was cut between the two parts of an emoji, as \\ud83d."""
 _INT64 = range(-(2**63), 2**63)
 _EXACT = range(-(2**53), 2**53 + 1)
 """Integers that a float holds exactly."""
@@ -93,7 +95,7 @@ def _parsed(line: str) -> dict[str, Any] | str:
         if not line.isascii() or "\\u" in line:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return UNDECODABLE
+        return HALF_A_CHARACTER if line.isascii() else UNDECODABLE
     except (ValueError, RecursionError):
         return "the line is not valid JSON"
     if not isinstance(value, dict):

@@ -96,7 +96,7 @@ def test_json_lines_keep_their_types_and_set_aside_what_is_no_object(
     assert batch.rejects.select("source_line", "reason").rows() == [
         (4, "the line is not valid JSON"),
         (5, "the line is not a JSON object"),
-        (6, "the line cannot be decoded"),
+        (6, "the line holds half of an escaped character"),
         (7, "the line cannot be decoded"),
     ]
 
