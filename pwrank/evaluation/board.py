@@ -59,30 +59,35 @@ class Board:
 
     @property
     def answer(self) -> str:
-        """Whether the large model helps on this catalogue, in a few sentences."""
-        question = "Does the large model help on this catalogue? "
+        """Whether the product beats the baselines here, and whether its text is why."""
+        return f"{self._against_baselines()} {self._worth_of_text()}"
+
+    def _against_baselines(self) -> str:
+        question = "Does pwrank beat the best baseline?"
         best = self.best_baseline
         if not best:
-            return question + "No baseline was run, so this board cannot tell."
+            return f"{question} None was run, so this board cannot tell."
         own, other = self._main(PRODUCT)["ndcg@10"], self._main(best)["ndcg@10"]
         gain = self._differences(best)
         share = f" ({own.value / other.value - 1:+.1%})" if other.value else ""
         return (
-            f"{question}{_verdict(gain['ndcg@10'])}: pwrank has NDCG@10 {own.value:.4f}, the best "
-            f"baseline, {best}, {other.value:.4f}; difference {_interval(gain['ndcg@10'])}{share}, "
-            f"recall@20 {_interval(gain['recall@20'])}.{self._worth_of_text()}"
+            f"{question} {_verdict(gain['ndcg@10'])}: it has NDCG@10 {own.value:.4f}, "
+            f"{best} {other.value:.4f}; difference {_interval(gain['ndcg@10'])}{share}, "
+            f"recall@20 {_interval(gain['recall@20'])}."
         )
 
     def _worth_of_text(self) -> str:
-        """What the ablation says; '' if it was not run."""
+        """What the ablation says: the same product with texts that say nothing."""
+        question = "Does the large model help on this catalogue?"
         if WITHOUT_TEXT not in self.lists:
-            return ""
-        told = f" Text adds {_interval(self._differences(WITHOUT_TEXT)['ndcg@10'])} NDCG@10"
-        cold = self.slices["cold_items"]
-        if not cold.users:
-            return f"{told}."
-        rare = cold.differences[WITHOUT_TEXT]["recall@20"]
-        return f"{told} and {_interval(rare)} recall@20 on cold items."
+            return f"{question} --ablations tells."
+        gain, cold = self._differences(WITHOUT_TEXT), self.slices["cold_items"]
+        told = {"NDCG@10": gain["ndcg@10"], "recall@20": gain["recall@20"]}
+        if cold.users:
+            told["recall@20 on cold items"] = cold.differences[WITHOUT_TEXT]["recall@20"]
+        verdict = max((_verdict(figure) for figure in told.values()), key=_VERDICTS.index)
+        adds = ", ".join(f"{_interval(figure)} {name}" for name, figure in told.items())
+        return f"{question} {verdict}: its text adds {adds}."
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; null where a figure cannot be had."""
@@ -157,7 +162,7 @@ class Board:
         names = self._of(Form.TURNED_DIAL)
         if not names:
             return []
-        columns = ("NDCG@10", "recall@20", *self.lists[PRODUCT], "cold items")
+        columns = ("NDCG@10", "recall@20", *self.lists[PRODUCT], "recall@20 cold")
         head = f"{'[rerank]':<{_WIDTH}}" + "".join(f"{name:<14}" for name in columns)
         return [head.rstrip(), *(self._dial_row(name) for name in (PRODUCT, *names)), ""]
 
@@ -180,7 +185,7 @@ class Board:
             [
                 *(f"{name:<{_CELL}}" for name in ("NDCG@10", "recall@20", third)),
                 f"{'coverage@10':<13}{'Gini@10':<9}",
-                f"{f'cold items (n={cold.users:,})':<23}",
+                f"{f'recall@20: cold items (n={cold.users:,})':<34}",
                 f"cold users (n={few.users:,})",
             ]
         )
@@ -194,7 +199,7 @@ class Board:
             self.slices[p].rankers[name]["recall@20"] for p in ("cold_items", "cold_users")
         )
         coverage, gini = _number(lists["coverage@10"]), _number(lists["gini@10"])
-        rest = f"{coverage:<13}{gini:<9}{_number(cold.value):<23}{_number(few.value)}"
+        rest = f"{coverage:<13}{gini:<9}{_number(cold.value):<34}{_number(few.value)}"
         return f"{name:<{_WIDTH}}" + "".join(cells) + rest
 
     def _difference_row(self, name: str) -> str:
@@ -225,6 +230,10 @@ def _tuned_line(name: str, told: Mapping[str, Any]) -> str:
         f"{name}: {settings} (best of {told['settings_compared']} on validation, "
         f"NDCG@10 {figure:.4f})"
     )
+
+
+_VERDICTS = ("No", "It cannot be told", "Yes")
+"""Of several figures the last one holds: what helps one thing helps."""
 
 
 def _verdict(difference: Figure) -> str:

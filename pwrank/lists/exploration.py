@@ -39,7 +39,7 @@ LEAST_OF_DIAL = 1 / 3
 """Share of those ranks that everybody gets."""
 
 MOST_OF_AVERAGE = 3.0
-"""Ranks that a rare item gets at most, in those that an item of the catalogue gets on average."""
+"""Ranks that rare items get at most, together, in those that so many items have on average."""
 
 RARER_THAN_HISTORY = 2.0
 """What is taken next is rare so many times as often as what was taken before: 1.2 to 5 on the logs

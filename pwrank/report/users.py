@@ -93,12 +93,13 @@ def _show(
         history.tail(NEWEST).reverse().join(titles, on="item_id", how="left", maintain_order="left")
     )
     when = pl.col("occurred_at").replace(NO_TIME, None)
+    named = pl.coalesce(pl.col("title").replace("", None), pl.col("item_id").cast(pl.String))
     reasons = (
         ranking.select("rank", pl.col("reason_item_ids").alias("item_id"))
         .explode("item_id")
         .join(titles, on="item_id", how="left", maintain_order="left")
         .group_by("rank", maintain_order=True)
-        .agg(pl.col("title").drop_nulls().alias("reasons"))
+        .agg(named.drop_nulls().alias("reasons"))
     )
     told = ranking.join(titles, on="item_id", how="left", maintain_order="left").join(
         reasons, on="rank", how="left", maintain_order="left"

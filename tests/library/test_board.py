@@ -68,7 +68,7 @@ def test_the_baseline_that_must_win_wins(judged, log):
     assert board.slices["with_history"].users == len(log.matrix.users)
     lost = board.slices["with_history"].differences["popularity"]["ndcg@10"]
     assert lost.value == pytest.approx(figure(board, PRODUCT) - 1)
-    assert "? No: pwrank has" in board.answer
+    assert "? No: it has" in board.answer
     assert f"difference {lost.value:+.4f} [{lost.low:+.4f}, {lost.high:+.4f}]" in board.answer
 
 
@@ -76,7 +76,7 @@ def test_the_product_wins_where_its_own_first_items_are_what_comes(judged, night
     first = night.rankings.filter(pl.col("rank") == 1).select("user_id", "item_id").rows()
     board = judged(first)
     assert figure(board, PRODUCT) == 1
-    assert "? Yes: pwrank has NDCG@10 1.0000" in board.answer
+    assert "? Yes: it has NDCG@10 1.0000" in board.answer
 
 
 def test_a_draw_is_no_answer(judged, log):
@@ -136,13 +136,14 @@ def test_the_table_tells_all_rows_differences_and_settings(judged, log):
     for words in (
         "coverage@10",
         "Gini@10",
-        "cold items (n=",
+        "recall@20: cold items (n=",
         "minus item_knn",
         "best of 7",
         "hit@10",
     ):
         assert words in text
-    assert text.splitlines()[-1].startswith("Does the large model help on this catalogue?")
+    assert text.splitlines()[-1].startswith("Does pwrank beat the best baseline? ")
+    assert text.endswith("Does the large model help on this catalogue? --ablations tells.")
     assert "MRR@10" in judged(unseen_popular(log), rule=SplitRule(None)).table()
 
 
@@ -151,7 +152,9 @@ def test_the_ablation_has_a_row_and_a_sentence(judged, night, log):
         unseen_popular(log), staged=forms(night.staged, {WITHOUT_TEXT: Form.WITHOUT_TEXT})
     )
     assert board.best_baseline == "popularity"
-    assert "Text adds +0.0000 [+0.0000, +0.0000] NDCG@10" in board.answer
+    nothing = "+0.0000 [+0.0000, +0.0000]"
+    told = f"It cannot be told: its text adds {nothing} NDCG@10, {nothing} recall@20"
+    assert f"Does the large model help on this catalogue? {told}" in board.answer
     assert f"minus {WITHOUT_TEXT}" in board.table()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,18 @@ def test_titles_cannot_drive_the_terminal(trained_world, capsys):
     out = capsys.readouterr().out
     assert "gone" in out
     assert "\x1b" not in out
+
+
+def test_what_has_no_title_is_told_by_its_id(trained_world, capsys):
+    night = stage_night(trained_world.run())
+    night.publish()
+    (path,) = night.refs.catalogue.file_paths(trained_world.store.lake)
+    command = ["show", "--config", str(trained_world.config_file), "--user", "u00", "--top", "2"]
+    assert cli.main(command) == 0
+    assert re.search(r"0\.\d{6}  \S.* \((\d{3})\)", capsys.readouterr().out)
+    pl.read_parquet(path).with_columns(title=pl.lit("")).write_parquet(path)
+    assert cli.main(command) == 0
+    assert re.search(r"0\.\d{6}  \d{3}   ← \d{3}(; \d{3})*\n", capsys.readouterr().out)
 
 
 def test_score_adds_a_column_to_the_callers_rows(answer, tmp_path):
