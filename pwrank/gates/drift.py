@@ -16,6 +16,7 @@ import polars as pl
 
 from pwrank.config import DriftConfig
 from pwrank.gates.drop_profiles import compare_column, pooled, profile_drop
+from pwrank.gates.missing_days import missing_days, missing_told
 from pwrank.gates.new_drops import Arrivals
 from pwrank.gates.verdicts import DROP_GATES, Verdict
 from pwrank.landing.drops import Drop
@@ -40,7 +41,8 @@ NOT_SEEN_USUALLY = 0.5
 def drift_of(store: Store, arrived: Arrivals, config: DriftConfig) -> dict[str, Any]:
     """The drift report of a table: rows, a line for each column, and what is odd but no damage."""
     if not arrived.tonight:
-        return {"drops": [], "rows": 0, "usual_rows": None, "notice": "", "columns": {}}
+        notice = _missing_days(arrived)
+        return {"drops": [], "rows": 0, "usual_rows": None, "notice": notice, "columns": {}}
     now = pooled([profile_drop(store, drop) for drop in arrived.tonight])
     usual = pooled([profile_drop(store, drop) for drop in arrived.described])
     by_day = [arrived.rows_of_day[day] for day in arrived.usual_days]
@@ -48,7 +50,7 @@ def drift_of(store: Store, arrived: Arrivals, config: DriftConfig) -> dict[str, 
         "drops": [drop.source_file for drop in arrived.tonight],
         "rows": now["rows"],
         "usual_rows": float(np.median(by_day)) if by_day else None,
-        "notice": _few_rows(arrived, config),
+        "notice": "\n".join(filter(None, (_few_rows(arrived, config), _missing_days(arrived)))),
         "columns": {
             name: compare_column(column, usual["columns"].get(name))
             for name, column in now["columns"].items()
@@ -104,6 +106,14 @@ def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> 
         f"at least {config.min_row_share} of the usual",
         f"{arrived.table}: {', '.join(files[:3])}",
     )
+
+
+def _missing_days(arrived: Arrivals) -> str:
+    """A word on days of which no drop speaks; refused is nothing: a shop may have been closed."""
+    usual = arrived.usual_days
+    if arrived.table != "interactions" or len(usual) < FEWEST_NIGHTS:
+        return ""
+    return missing_told(missing_days(usual, arrived.rows_of_day, expected=arrived.expected), usual)
 
 
 def _few_rows(arrived: Arrivals, config: DriftConfig) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from pwrank.gates.missing_days import DAY
 from pwrank.landing.drops import Drop, moments_of
 from pwrank.sources import Table
 from pwrank.store import Store
@@ -25,6 +26,8 @@ class Arrivals:
     """Drop id -> day of its first interaction; of another table, on which it was landed."""
     rows_of_day: Mapping[date, int]
     """Landed rows of every drop that is known tonight."""
+    expected: tuple[date, date]
+    """The last whole day before the cut of that night, and before tonight's."""
     unusable: Sequence[Drop] = ()
     """Drops since then without a usable row; nothing says of which day they are."""
     read_anew: frozenset[str] = frozenset()
@@ -95,6 +98,7 @@ def arrivals(
         nights=nights,
         days=days,
         rows_of_day=rows,
+        expected=((cuts[0] - DAY).date(), (cuts[1] - DAY).date()),
         unusable=[drop for drop in now if not drop.rows_landed and drop.id not in earlier],
         read_anew=frozenset(d.id for d in tonight if (d.source_file, d.sha256) in seen_bytes),
     )

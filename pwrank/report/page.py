@@ -147,7 +147,7 @@ def _view(data: ReportData) -> dict[str, Any]:
 
 
 def _drift(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables with new drops, their columns that moved most first."""
+    """Tables with new drops or a word on them, their columns that moved most first."""
     tables = [
         {
             "name": name,
@@ -157,7 +157,7 @@ def _drift(report: Mapping[str, Any]) -> dict[str, Any]:
             ),
         }
         for name, table in report.get("tables", {}).items()
-        if table["drops"]
+        if table["drops"] or table["notice"]
     ]
     return {"with": report.get("with"), "tables": tables, "shifted": SHIFTED_PSI}
 
