@@ -60,6 +60,10 @@ class SourceError(InputError):
     """A source file is missing, unreadable, or does not hold what the configuration says."""
 
 
+class ColumnError(SourceError):
+    """A source file lacks a column that is to be read."""
+
+
 class ModelUnavailableError(InputError):
     """A pre-trained model cannot be loaded from where the configuration points."""
 

@@ -7,9 +7,10 @@ one file a shard of users) and `catalogue` (items with the text that the encoder
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ import polars as pl
 
 from pwrank.config import Config
 from pwrank.datasets import DatasetRef
-from pwrank.errors import ContractError
+from pwrank.errors import ColumnError, ContractError
 from pwrank.gates.arrival import judge_input
 from pwrank.landing.drops import (
     Drop,
@@ -76,7 +77,8 @@ def land_drops(
             stay = [drop for drop in visible_drops(known[table], now) if drop.id not in gone]
             beside = next((drop for drop in reversed(stay) if drop.files), None)
             for pending in waiting:
-                drop = land(store, pending, config, ids=ids, ingested_at=now, beside=beside)
+                with _odd_one_out([*stay, *drops], rules):
+                    drop = land(store, pending, config, ids=ids, ingested_at=now, beside=beside)
                 drops.append(drop)
                 beside = drop if drop.files else beside
                 if progress:
@@ -86,6 +88,19 @@ def land_drops(
             refuse_empty_table(table, [file.name for file in of_table], rows_in)
             account[table] = _landing_account(drops, unchanged=len(of_table) - len(drops))
         return account
+
+
+@contextlib.contextmanager
+def _odd_one_out(others: Sequence[Drop], rules: str) -> Iterator[None]:
+    """Say that others have the columns that a file lacks: another setting would lose theirs."""
+    try:
+        yield
+    except ColumnError as error:
+        alike = sum(drop.parse_key == rules for drop in others)
+        if not alike:
+            raise
+        told = f"{alike:,} other files are read by these settings; rather mend this one"
+        raise ColumnError(f"{error}\n{told} and keep its name") from None
 
 
 def _landing_account(drops: Sequence[Drop], *, unchanged: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flows.commands import Answer, add_config, plain, today
 
 if TYPE_CHECKING:
+    from pwrank.config import EncoderConfig
     from pwrank.planning.table_check import FileCheck, TableCheck
     from pwrank.store import Store
 
@@ -53,9 +54,9 @@ def run(options: argparse.Namespace) -> Answer:
     for table in found:
         lines += _told(table)
     data = [asdict(table) for table in found]
-    lake = _unwritable(store)
-    if lake or any(table.refusals for table in found):
-        return Answer("\n".join(lines), data, exit_code=2, error=_refused(lake, found))
+    around = [*_unwritable(store), *_no_encoder(config.encoder)]
+    if around or any(table.refusals for table in found):
+        return Answer("\n".join(lines), data, exit_code=2, error=_refused(around, found))
     lines.append(f"next: pwrank run --config {options.config}")
     return Answer("\n".join(lines), data)
 
@@ -71,10 +72,24 @@ def _unwritable(store: "Store") -> list[str]:
     return []
 
 
-def _refused(lake: Sequence[str], tables: "Sequence[TableCheck]") -> str:
+def _no_encoder(config: "EncoderConfig") -> list[str]:
+    """Why texts could not be encoded; nothing is downloaded to find out."""
+    from pwrank.encoder.files import find_encoder_files
+    from pwrank.errors import ModelUnavailableError
+
+    if config.allow_download:
+        return []
+    try:
+        find_encoder_files(config)
+    except ModelUnavailableError as error:
+        return [str(error)]
+    return []
+
+
+def _refused(around: Sequence[str], tables: "Sequence[TableCheck]") -> str:
     """What is certain first; of a long file only its first rows are known to be bad."""
     open_yet = {file.refusal for table in tables for file in table.checked if file.may_be_better}
-    refusals = [*lake, *(refusal for table in tables for refusal in table.refusals)]
+    refusals = [*around, *(refusal for table in tables for refusal in table.refusals)]
     refusals.sort(key=lambda refusal: refusal in open_yet)
     verb = "may" if refusals[0] in open_yet else "will"
     more = len(refusals) - REFUSALS_SHOWN

@@ -90,14 +90,15 @@ def judge_input(
                 cuts=(cuts[0], cuts[1]),
                 nights=config.drift.nights,
             )
-            tables[table] = drift_of(store, arrived, config.drift)
+            harmless = asked_for(config.clean)
+            tables[table] = drift_of(store, arrived, config.drift, harmless)
             found += judge_drops(
                 store,
                 arrived,
                 tables[table],
                 config.drift,
                 known_items=known_items,
-                asked_for=asked_for(config.clean),
+                asked_for=harmless,
             )
     template = last["config"]["encoder"]["text_template"] if last else None
     same_text = template == config.encoder.text_template

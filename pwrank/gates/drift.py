@@ -31,6 +31,9 @@ FULL = 0.5
 FEWEST_NIGHTS = 5
 """Nights from which on something is usual."""
 
+FEWEST_REJECTS, MANY_REJECTS = 20, 0.05
+"""Rejected rows from which on, and their share, rejects are worth a word."""
+
 FEW = 0.5
 """Share of the least usual day's rows below which a day is worth a word."""
 
@@ -38,7 +41,9 @@ NOT_SEEN_USUALLY = 0.5
 """Share of unseen ids on a usual night from which on only unseen ids are no surprise."""
 
 
-def drift_of(store: Store, arrived: Arrivals, config: DriftConfig) -> dict[str, Any]:
+def drift_of(
+    store: Store, arrived: Arrivals, config: DriftConfig, asked_for: frozenset[str]
+) -> dict[str, Any]:
     """The drift report of a table: rows, a line for each column, and what is odd but no damage."""
     if not arrived.tonight:
         notice = _missing_days(arrived)
@@ -46,11 +51,16 @@ def drift_of(store: Store, arrived: Arrivals, config: DriftConfig) -> dict[str, 
     now = pooled([profile_drop(store, drop) for drop in arrived.tonight])
     usual = pooled([profile_drop(store, drop) for drop in arrived.described])
     by_day = [arrived.rows_of_day[day] for day in arrived.usual_days]
+    words = (
+        _few_rows(arrived, config),
+        _missing_days(arrived),
+        _many_rejected(arrived, asked_for),
+    )
     return {
         "drops": [drop.source_file for drop in arrived.tonight],
         "rows": now["rows"],
         "usual_rows": float(np.median(by_day)) if by_day else None,
-        "notice": "\n".join(filter(None, (_few_rows(arrived, config), _missing_days(arrived)))),
+        "notice": "\n".join(word for word in words if word),
         "columns": {
             name: compare_column(column, usual["columns"].get(name))
             for name, column in now["columns"].items()
@@ -106,6 +116,29 @@ def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> 
         f"at least {config.min_row_share} of the usual",
         f"{arrived.table}: {', '.join(files[:3])}",
     )
+
+
+def _many_rejected(arrived: Arrivals, asked_for: frozenset[str]) -> str:
+    """A word on far more rejects than usual; refused above `[clean] max_bad_share` only."""
+    (now, rows), (usual, usual_rows) = (
+        _rejects(drops, asked_for) for drops in (arrived.new, arrived.usual)
+    )
+    share, usually = now.total() / max(rows, 1), usual.total() / max(usual_rows, 1)
+    if now.total() < FEWEST_REJECTS or share < max(MANY_REJECTS, 2 * usually):
+        return ""
+    ((reason, count),) = now.most_common(1)
+    return (
+        f"many rejects: {now.total():,} of {rows:,} new rows of {arrived.table} ({share:.0%}, "
+        f"usually {usually:.0%}), {count:,} of them because “{reason}”"
+    )
+
+
+def _rejects(drops: Sequence[Drop], asked_for: frozenset[str]) -> tuple[Counter[str], int]:
+    """Rejected rows by reason, but for those that were asked for, and all rows."""
+    found = Counter[str]()
+    for drop in drops:
+        found.update({why: n for why, n in drop.rejected.items() if why not in asked_for})
+    return found, sum(drop.rows_in for drop in drops)
 
 
 def _missing_days(arrived: Arrivals) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from pwrank.config import ColumnsConfig, SourceConfig
-from pwrank.errors import SourceError
+from pwrank.errors import ColumnError, SourceError
 from pwrank.sources.files import (
     LINE_COLUMN,
     SourceFile,
@@ -131,7 +131,7 @@ def _required(
     is_data = any(_VALUE.fullmatch(name) for name in present)
     if not names_columns and (is_data or not known & {name.lower() for name in present}):
         way_out += f", or name its columns in source.header.{file.table}, if its first line is data"
-    raise SourceError(
+    raise ColumnError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; {way_out}"
     )
 
@@ -150,7 +150,7 @@ def _timestamp(ours: ColumnsConfig, present: Sequence[str], file: SourceFile) ->
     if "timestamp" not in ours.model_fields_set and not candidates:
         return {}
     hint = f"; did you mean {like[0]!r}?" if like else did_you_mean(wanted, candidates) or ";"
-    raise SourceError(
+    raise ColumnError(
         f"{file.path}: no column {wanted!r}{hint} found: {_listed(present)}; "
         'set source.columns.timestamp, to "" if there are no times'
     )

@@ -133,7 +133,7 @@ def _check_roles(columns: list[str], file: SourceFile, source: SourceConfig, wid
     except SourceError as error:
         if width in (0, len(columns)):
             raise
-        raise SourceError(
+        raise type(error)(
             f"{error} ([source.header] gives {len(columns)} names, the first line has {width} "
             "fields)"
         ) from None

@@ -64,6 +64,17 @@ def test_many_days_are_told_by_the_last_ones():
     assert "no rows for 2026-03-11, 2026-03-12, 2026-03-13 and 2 days before, where" in told
 
 
+@pytest.mark.parametrize(("broken", "told"), [(19, False), (20, True)])
+def test_far_more_rejects_than_usual_are_told(lively_world, broken, told):
+    rows = lively_interactions(TONIGHT)
+    spoilt = [(*row[:2], "soon", *row[3:]) for row in rows[:broken]]
+    lively_world.write_drop(f"{TONIGHT}.csv", [*spoilt, *rows[broken:]])
+    ingest(lively_world.run(as_of=TOMORROW, now=NEXT_NOW))
+    notice = read_drift(lively_world.store, TOMORROW)["tables"]["interactions"]["notice"]
+    expected = f"many rejects: {broken} of {len(rows)} new rows of interactions (12%, usually 0%)"
+    assert notice.startswith(expected) if told else notice == ""
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_night_without_its_file_says_so_in_the_answer_and_on_the_page(lively_world, gone):
     drop = lively_world.drops / f"{TONIGHT}.csv"

@@ -227,3 +227,21 @@ def test_every_table_is_told_where_ids_cannot_be(tiny_world, command):
     found = {table["table"]: table["refusals"] for table in json.loads(told.out)}
     assert all("no column 'sku'" in refusals[0] for refusals in found.values())
     assert set(found) == {"interactions", "items"}
+
+
+def test_a_model_that_is_not_on_this_machine_is_told(tiny_world, command, monkeypatch):
+    monkeypatch.setenv("PWRANK__ENCODER__MODEL", "nobody/nothing")
+    told = command("check", "--config", tiny_world.config_file)
+    assert told.code == 2
+    assert "run will refuse: [encoder] model 'nobody/nothing'" in told.err
+
+
+def test_one_file_of_many_with_other_columns_is_to_be_mended(tiny_world):
+    """Another setting would read it and lose all the others."""
+    tiny_world.ingest()
+    path = tiny_world.drops / "2024-03-09.csv"
+    path.write_text("uid,item_id,timestamp,rating,event\nu,001,2024-03-07,1,e\n")
+    with pytest.raises(
+        SourceError, match=r"set source\.columns\.user_id.*\n8 other files are read"
+    ):
+        tiny_world.ingest()
