@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from pwrank.published_refs import DEGRADED
 from pwrank.ranker.history import FloatArray, Histories
 from pwrank.ranker.model import ItemTable, Ranker
 from pwrank.ranker.model_inputs import Reading, history_paths, read_catalogue, read_histories
-from pwrank.ranker.popularity import ItemActivity, item_activity
+from pwrank.ranker.popularity import item_activity
 from pwrank.ranker.weights import read_ranker
 from pwrank.run import Run
 from pwrank.signatures import SIGNED, is_intact, sign
@@ -43,16 +42,6 @@ def sample_queries(ranker: Ranker, table: ItemTable, log: Histories, users: int)
     vectors = ranker.user_table(log.select(with_history), table).retrieval
     queries: FloatArray = vectors.float().cpu().numpy()
     return queries
-
-
-def moment(activity: ItemActivity, cut: datetime) -> int:
-    """The time (unix seconds) as of which popularity is told.
-
-    The cut, or just after the last interaction where the log ends earlier: windows before a cut
-    long after it are empty, which no model met in training.
-    """
-    last = int(activity.timestamp[-1]) + 1 if len(activity.timestamp) else 0
-    return min(int(cut.timestamp()), last)
 
 
 def index_key(config: Config, *inputs: DatasetRef) -> str:
@@ -98,7 +87,7 @@ def index(
     paths = history_paths(store, histories)
     log = read_histories(paths, listed.item_ids, Reading.of(model)).histories
     activity = item_activity(log, items.num_items)
-    table = ranker.item_table(items, activity.features(moment(activity, run.cut)))
+    table = ranker.item_table(items, activity.features(activity.moment(int(run.cut.timestamp()))))
     offered = np.flatnonzero(items.available).astype(np.int64)
     k = min(config.score.candidates, max(1, len(offered)))
     pool = make_pool(table.retrieval.cpu(), offered)

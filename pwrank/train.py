@@ -31,7 +31,7 @@ from pwrank.run import Run, code_version, cut_of
 from pwrank.signatures import SIGNED, sign
 from pwrank.store import Progress, Store, fingerprint
 
-TRAIN_VERSION = 22
+TRAIN_VERSION = 23
 """Raise when the same inputs would give another ranker, or the weights' format changes."""
 
 PASSED_OVER = "passed_over"

@@ -51,8 +51,8 @@ def notices_of(report: Mapping[str, Any], histories: DatasetRef, as_of: date) ->
     days = (as_of - date.fromisoformat(newest[:10])).days if newest else 0
     if days > LATE:
         told.append(
-            f"old log: the newest interaction is of {newest[:10]}, {days:,} days before {as_of}, "
-            "so that nothing is recent; is a file missing, or is another --as-of meant?"
+            f"old log: the newest interaction is of {newest[:10]}, {days:,} days before {as_of}; "
+            "is a file missing, or is another --as-of meant?"
         )
     return told
 

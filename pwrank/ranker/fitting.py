@@ -17,6 +17,7 @@ import torch
 
 from pwrank.config import TrainConfig
 from pwrank.ranker.batching import rating_scale
+from pwrank.ranker.calibrating import carry_over, fit_calibrator
 from pwrank.ranker.catalogue import Catalogue, text_axes
 from pwrank.ranker.checkpoints import clear_checkpoint
 from pwrank.ranker.cooccurrence import CooccurrenceShape
@@ -40,7 +41,6 @@ from pwrank.ranker.examples import (
 )
 from pwrank.ranker.held_out_training import (
     Evidence,
-    fit_calibrator,
     fit_retrieval_head,
     fit_scorer,
     prepare_blocks,
@@ -209,10 +209,20 @@ def _learn_from_window(fit: _Fit, ranker: Ranker, start: int) -> dict[str, float
     )
     everybody = sample(active_before(evidence.log, start), config.examples, fit.rng(6))
     blocks = prepare_blocks(ranker, evidence, everybody, depth=config.candidates)
-    figures["calibration_loss"] = fit_calibrator(
+    figures["calibration_loss"], figures["taken_share"] = fit_calibrator(
         ranker, blocks, vectors, top=config.calibration_top, steps=100
     )
     return figures
+
+
+def _carry_calibration_over(fit: _Fit, final: Ranker, cut: int, taken: float) -> float:
+    """Of everybody at the cut, as the window's was of everybody before the window."""
+    config, evidence = fit.config, fit.evidence
+    now = evidence.activity.moment(cut)
+    everybody = sample(active_before(evidence.log, now), config.examples, fit.rng(10))
+    blocks = prepare_blocks(final, evidence, everybody, depth=config.candidates)
+    vectors = final.item_table(evidence.catalogue, evidence.activity.features(now)).vectors
+    return carry_over(final, blocks, vectors, top=config.calibration_top, taken=taken)
 
 
 def fit_ranker(  # noqa: PLR0913 - the one public entry
@@ -259,6 +269,8 @@ def fit_ranker(  # noqa: PLR0913 - the one public entry
         train(final, log, phase="final", planned=max(stop.best, 1), start=None)
     for part in ("retrieval_head", "pair_scorer", "calibrator"):
         getattr(final, part).load_state_dict(getattr(search, part).state_dict())
+    shift = _carry_calibration_over(fit, final, cut, figures["taken_share"])
+    figures["calibration_shift"] = shift
     # The heads `like` and `rating` share nothing with the rest.
     final.preference, learned = learn_preference(
         final, log, catalogue, config, seed=seed, start=start

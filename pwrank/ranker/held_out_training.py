@@ -1,8 +1,8 @@
 """Stage two: learn from held-out recent time which evidence counts in this world.
 
 The encoder was fitted before the window, so the examples show it as good and as wrong as it will
-be tomorrow. Three small models learn from them: the retrieval head, the point-wise scorer and the
-calibrator.
+be tomorrow. Three small models learn from them: the retrieval head, the point-wise scorer and, in
+`calibrating`, the calibrator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pwrank.ranker.catalogue import Catalogue
 from pwrank.ranker.examples import Examples, prefixes, seen, targets
@@ -239,36 +238,3 @@ def fit_scorer(
             losses.append(float(loss.detach()))
     scorer.eval()
     return float(np.mean(losses))
-
-
-def fit_calibrator(
-    ranker: Ranker, blocks: list[PairBlock], vectors: Tensor, *, top: int, steps: int
-) -> float:
-    """Log loss on the best `top` of everybody's candidates; returns it.
-
-    The users who took nothing are among the examples: without them every score is too high.
-    """
-    if not blocks:
-        return 0.0
-    raws, labels, owns = [], [], []
-    with torch.no_grad():
-        for block in blocks:
-            raw = score_block(ranker, block, vectors)
-            best = raw.topk(min(top, raw.shape[1]), dim=1)
-            raws.append(best.values)
-            labels.append(block.label.gather(1, best.indices))
-            owns.append(block.user_features)
-    raw, label, own = torch.cat(raws), torch.cat(labels), torch.cat(owns)
-    calibrator = ranker.calibrator
-    calibrator.standardise_as(own)
-    rate = float(label.mean().clamp(1e-6, 1 - 1e-6))
-    calibrator.start_at(float(np.log(rate / (1 - rate)) - raw.mean()))
-    optimizer = torch.optim.Adam(calibrator.parameters(), lr=0.05)
-    loss = torch.zeros(())
-    for _ in range(steps):
-        logits = calibrator(raw, own)
-        loss = functional.binary_cross_entropy_with_logits(logits, label)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return float(loss.detach())

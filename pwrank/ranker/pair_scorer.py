@@ -106,6 +106,11 @@ class Calibrator(nn.Module):
         """Begin with this offset for everybody."""
         self.get_parameter("offset.2.bias").fill_(offset)
 
+    @torch.no_grad()
+    def shift_by(self, logits: float) -> None:
+        """Make every pair likelier, or less likely, by so many logits."""
+        self.get_parameter("offset.2.bias").add_(logits)
+
     def forward(self, raw: Tensor, user_features: Tensor) -> Tensor:
         """raw (b, c), user_features (b, g) -> logits (b, c)."""
         scaled = ((user_features - self.center) / self.spread).clamp(-LIMIT, LIMIT)

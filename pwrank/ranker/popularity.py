@@ -59,6 +59,14 @@ class ItemActivity:
     one_moment: bool
     """All interactions bear one timestamp: the past is then the whole log."""
 
+    def moment(self, cut: int) -> int:
+        """The time as of which popularity is told before a cut; both in unix seconds.
+
+        The cut, or just after the last interaction where the log ends earlier: windows before a cut
+        long after it are empty, which no model met in training.
+        """
+        return min(cut, int(self.timestamp[-1]) + 1 if len(self.timestamp) else 0)
+
     def features(self, at: int) -> FloatArray:
         """(n, len(FEATURE_NAMES)) float32 from interactions strictly before `at` (unix seconds)."""
         features: FloatArray = self.features_over_time(np.array([at], np.int64))[0]
