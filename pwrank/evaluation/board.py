@@ -237,9 +237,10 @@ _VERDICTS = ("No", "It cannot be told", "Yes")
 
 
 def _verdict(difference: Figure) -> str:
+    no, open_yet, yes = _VERDICTS
     if difference.low > 0:
-        return "Yes"
-    return "No" if difference.high < 0 else "It cannot be told"
+        return yes
+    return no if difference.high < 0 else open_yet
 
 
 def _interval(figure: Figure, sign: str = "+") -> str:

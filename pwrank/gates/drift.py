@@ -120,10 +120,10 @@ def _rows(arrived: Arrivals, report: Mapping[str, Any], config: DriftConfig) -> 
 
 def _many_rejected(arrived: Arrivals, asked_for: frozenset[str]) -> str:
     """A word on far more rejects than usual; refused above `[clean] max_bad_share` only."""
-    (now, rows), (usual, usual_rows) = (
-        _rejects(drops, asked_for) for drops in (arrived.new, arrived.usual)
-    )
-    share, usually = now.total() / max(rows, 1), usual.total() / max(usual_rows, 1)
+    now = sum((_damage(drop, asked_for) for drop in arrived.new), Counter[str]())
+    usual = sum(_damage(drop, asked_for).total() for drop in arrived.usual)
+    rows, usual_rows = (sum(d.rows_in for d in drops) for drops in (arrived.new, arrived.usual))
+    share, usually = now.total() / max(rows, 1), usual / max(usual_rows, 1)
     if now.total() < FEWEST_REJECTS or share < max(MANY_REJECTS, 2 * usually):
         return ""
     ((reason, count),) = now.most_common(1)
@@ -133,12 +133,9 @@ def _many_rejected(arrived: Arrivals, asked_for: frozenset[str]) -> str:
     )
 
 
-def _rejects(drops: Sequence[Drop], asked_for: frozenset[str]) -> tuple[Counter[str], int]:
-    """Rejected rows by reason, but for those that were asked for, and all rows."""
-    found = Counter[str]()
-    for drop in drops:
-        found.update({why: n for why, n in drop.rejected.items() if why not in asked_for})
-    return found, sum(drop.rows_in for drop in drops)
+def _damage(drop: Drop, asked_for: frozenset[str]) -> Counter[str]:
+    """Rejected rows by reason, but for those that were asked for."""
+    return Counter({why: rows for why, rows in drop.rejected.items() if why not in asked_for})
 
 
 def _missing_days(arrived: Arrivals) -> str:
@@ -171,10 +168,7 @@ def _unusable(arrived: Arrivals, config: DriftConfig, asked_for: frozenset[str])
 
     Rows that were asked to be set aside are none of it: a file of returns may have no others.
     """
-    damage = [(drop, Counter(drop.rejected)) for drop in arrived.unusable]
-    for _, rejected in damage:
-        for reason in asked_for:
-            del rejected[reason]
+    damage = [(drop, _damage(drop, asked_for)) for drop in arrived.unusable]
     found = [(drop, rejected) for drop, rejected in damage if rejected.total() >= config.min_rows]
     if not found or not any(drop.rows_landed for drop in arrived.usual):
         return None

@@ -20,17 +20,18 @@ def missing_days(
     """
     if not usual or not known:
         return []
-    span = [usual[0] + n * DAY for n in range((usual[-1] - usual[0]).days + 1)]
-    off = len(span) - len(usual)
-    if off > 1:  # days off are usual here: weekends, or files of several days
-        return []
+    if len(_days(usual[0], usual[-1])) > len(usual) + 1:
+        return []  # days off are usual here: weekends, or files of several days
     newest = max(known)
-    later = (expected[1] - newest).days
-    since = [newest + (n + 1) * DAY for n in range(later)]
-    late = later > max((expected[0] - usual[-1]).days, 0)
-    between = [usual[-1] + (n + 1) * DAY for n in range((newest - usual[-1]).days)]
-    inner = [day for day in (*span, *between) if day not in known]
+    since = _days(newest + DAY, expected[1])
+    late = len(since) > len(_days(usual[-1] + DAY, expected[0]))
+    inner = [day for day in _days(usual[0], newest) if day not in known]
     return [*inner, *(since if late else ())]
+
+
+def _days(first: date, last: date) -> list[date]:
+    """Both ends included; none where the last is before the first."""
+    return [first + n * DAY for n in range((last - first).days + 1)]
 
 
 def missing_told(days: Sequence[date], usual: Sequence[date]) -> str:

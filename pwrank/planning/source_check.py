@@ -25,9 +25,9 @@ from pwrank.landing.refusing import (
 from pwrank.landing.suppression import read_suppression
 from pwrank.planning.source_sample import (
     Sample,
+    embedded_text,
     read_sample,
     span_of,
-    text_of,
     zeros_beside_ratings,
 )
 from pwrank.planning.table_check import FileCheck, TableCheck
@@ -120,6 +120,7 @@ def _check_table(source: _Source, table: Table) -> tuple[TableCheck, list[Sample
         rejected.update({told.reason: told.rows for told in check.rejected})
     with_rows = [sample for sample in samples if sample.rows_in]
     newest = next(reversed(with_rows or samples), None)
+    interactions = samples if table == "interactions" else []
     has_times = table != "interactions" or newest is None or _names_times(newest, config)
     told = TableCheck(
         table=table,
@@ -128,9 +129,9 @@ def _check_table(source: _Source, table: Table) -> tuple[TableCheck, list[Sample
         usable=sum(check.usable for check in checked),
         rejected=dict(rejected),
         example=newest.example() if newest else {},
-        text=text_of(newest, config) if newest else "",
-        span=span_of(samples) if table == "interactions" and samples else None,
-        zero_ratings=zeros_beside_ratings(samples) if table == "interactions" and samples else 0,
+        text=embedded_text(newest, config) if newest and table == "items" else "",
+        span=span_of(interactions) if interactions else None,
+        zero_ratings=zeros_beside_ratings(interactions) if interactions else 0,
         unused=_unused(newest, source) if newest else (),
         idle_rules=tuple(
             rule.reason

@@ -81,13 +81,9 @@ class Sample:
         }
 
 
-def text_of(sample: Sample, config: Config) -> str:
-    """What will be embedded of the example of an items file; '' for other tables."""
-    row = sample.fullest()
-    if sample.file.table != "items" or row.is_empty():
-        return ""
-    text: str = render_text(row, config.encoder.text_template).item()
-    return text
+def embedded_text(items: Sample, config: Config) -> str:
+    """What will be embedded of the example of an items file; '' where it has no row."""
+    return "".join(render_text(items.fullest(), config.encoder.text_template))
 
 
 def span_of(interactions: Sequence[Sample]) -> tuple[str, str] | None:

@@ -76,7 +76,7 @@ def column_roles(columns: Sequence[str], file: SourceFile, source: SourceConfig)
     if file.table == "items" and not {"title", "text"} & set(roles):
         hint = did_you_mean(ours.title, present) or did_you_mean(ours.text, present)
         wanted = " or ".join(repr(name) for name in (ours.title, ours.text) if name)
-        raise SourceError(
+        raise ColumnError(
             f"{file.path}: catalogue without text: no column {wanted}"
             f"{hint or ';'} found: {_listed(present)}; "
             "set source.columns.title or source.columns.text"

@@ -267,18 +267,6 @@ def test_a_day_with_less_than_half_of_the_least_usual_day_is_told_and_not_refuse
     assert (told in answer) == few
 
 
-@pytest.mark.parametrize(("days", "old"), [(1, False), (31, False), (32, True)])
-def test_a_log_that_ends_long_before_the_date_is_told(lively_world, days, old):
-    """So that whoever gave no date for an old log learns that all of it is past."""
-    histories = ingest_next(lively_world).histories
-    as_of = TONIGHT + timedelta(days=days - 1)
-    none = {"tables": {}}
-    told = notices_of(none, histories, as_of)
-    assert len(told) == old
-    newest = f"old log: the newest interaction is of {TONIGHT}, {days - 1} days before {as_of}"
-    assert all(notice.startswith(newest) for notice in told)
-
-
 def test_items_may_come_as_full_dumps_and_as_changes(tmp_path, tiny_encoder):
     world = make_lively_world(tmp_path, tiny_encoder)
     (world.folder / "items.jsonl").unlink()

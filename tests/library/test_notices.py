@@ -1,4 +1,4 @@
-"""A day without a file, where each day usually brings one, is told and refused by nothing."""
+"""What is odd about a night's input is told in its answer and on its page, and refused by none."""
 
 from __future__ import annotations
 
@@ -91,3 +91,15 @@ def test_a_night_without_its_file_says_so_in_the_answer_and_on_the_page(lively_w
     write_stage_record(lively_world.store, TOMORROW, record)
     assert (told in stage_table(lively_world.configure(), TOMORROW)[0]) == gone
     assert (told.capitalize() in Page(render_report({**data(), "drift": report})).text) == gone
+
+
+@pytest.mark.parametrize(("days", "old"), [(1, False), (31, False), (32, True)])
+def test_a_log_that_ends_long_before_the_date_is_told(lively_world, days, old):
+    """So that whoever gave no date for an old log learns that all of it is past."""
+    histories = ingest(lively_world.run(as_of=TOMORROW, now=NEXT_NOW)).histories
+    as_of = TONIGHT + timedelta(days=days - 1)
+    none = {"tables": {}}
+    told = notices_of(none, histories, as_of)
+    assert len(told) == old
+    newest = f"old log: the newest interaction is of {TONIGHT}, {days - 1} days before {as_of}"
+    assert all(notice.startswith(newest) for notice in told)
